@@ -1,0 +1,23 @@
+"""Header names, as lower-case bytes, which is how ASGI hands them over."""
+
+from typing import Final
+
+CACHE_CONTROL: Final = b"cache-control"
+CONTENT_ENCODING: Final = b"content-encoding"
+CONTENT_LENGTH: Final = b"content-length"
+CONTENT_TYPE: Final = b"content-type"
+ACCEPT_ENCODING: Final = b"accept-encoding"
+AUTHORIZATION: Final = b"authorization"
+RETRY_AFTER: Final = b"retry-after"
+REQUEST_ID: Final = b"x-request-id"
+
+# How many bytes of the body are JSON; the rest are binary tensors (OIP binary tensor data extension).
+INFERENCE_HEADER_CONTENT_LENGTH: Final = b"inference-header-content-length"
+# How long the client will wait, in milliseconds, counted from the arrival of the request. A duration, not a time of day.
+TIMEOUT_MS: Final = b"x-request-timeout-ms"
+# What Envoy tells a worker about the same thing.
+ENVOY_TIMEOUT_MS: Final = b"x-envoy-expected-rq-timeout-ms"
+# hit, miss or bypass: what the response cache had to do with this answer.
+CACHE_STATUS: Final = b"x-cache"
+# The class of an error in `errors.py`, so that it survives the hop from worker to gateway.
+ERROR: Final = b"headrace-error"

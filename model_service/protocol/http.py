@@ -1,0 +1,177 @@
+"""The ASGI pieces that worker and gateway share: bodies in, answers out, and the client that hangs up meanwhile."""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from math import ceil
+from types import TracebackType
+from typing import Any, Final
+
+import orjson
+
+from model_service.protocol import headers as names
+from model_service.protocol.errors import ClientGone, InvalidInput, ServingError, TooLarge, UnsupportedEncoding
+from model_service.protocol.status import http_status
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = dict[bytes, bytes]
+
+JSON: Final = (names.CONTENT_TYPE, b"application/json")
+OCTETS: Final = (names.CONTENT_TYPE, b"application/octet-stream")
+
+# zlib's window bits: what `deflate` means in HTTP is zlib's own format.
+_WINDOWS: Final = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+# A body above this takes longer to inflate than a trip to a thread.
+_INFLATE_INLINE: Final = 64 * 1024
+# An answer usually comes sooner than this, and then nobody has to watch its client.
+_WATCH_AFTER_S: Final = 0.02
+
+
+def headers_of(scope: Scope) -> Headers:
+    """The request's headers by lower-case name; of a repeated one, the last."""
+    return dict(scope["headers"])
+
+
+async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
+    """The request's body, its content encoding undone; neither form is longer than `limit` bytes.
+
+    Raises TooLarge before it buffers or inflates more than that, UnsupportedEncoding, InvalidInput for a broken
+    encoding, ClientGone when the client leaves half way.
+    """
+    announced = _number(headers, names.CONTENT_LENGTH)
+    if announced is not None and announced > limit:
+        raise TooLarge(f"the body has {announced} bytes, this server takes {limit}")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        chunks, size = [body], len(body)
+        while message.get("more_body", False) and size <= limit:
+            message = await receive()
+            chunk: bytes = message.get("body", b"")
+            chunks.append(chunk)
+            size += len(chunk)
+        body = b"".join(chunks)
+    if len(body) > limit:
+        raise TooLarge(f"the body has more than the {limit} bytes that this server takes")
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    encoding = headers.get(names.CONTENT_ENCODING)
+    if encoding is None:
+        return body
+    return await _decoded(body, encoding.strip().lower(), limit)
+
+
+def json_length(headers: Headers) -> int | None:
+    """How many bytes of the body are JSON, where the client says so. Raises InvalidInput for what is no number."""
+    return _number(headers, names.INFERENCE_HEADER_CONTENT_LENGTH)
+
+
+def deadline_of(headers: Headers, arrived: float) -> float | None:
+    """When the client stops waiting: `arrived` (monotonic seconds) and the smaller of the timeouts that it sent."""
+    wanted, envoy = _number(headers, names.TIMEOUT_MS), _number(headers, names.ENVOY_TIMEOUT_MS)
+    timeouts = [timeout for timeout in (wanted, envoy or None) if timeout is not None]  # Envoy's 0 is "none"
+    return arrived + min(timeouts) / 1000 if timeouts else None
+
+
+async def send_answer(send: Send, body: bytes, headers: Sequence[tuple[bytes, bytes]], status: int = 200) -> None:
+    """Answer with `body`; `headers` name everything but its length."""
+    length = (names.CONTENT_LENGTH, b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, value: Any, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    """Answer with `value` as JSON."""
+    await send_answer(send, orjson.dumps(value), [JSON, *headers], status)
+
+
+async def send_inference(
+    send: Send, body: bytes, length: int | None, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    """Answer with what `codec.encode_response` made: a body, and the length of its JSON where more follows."""
+    if length is None:
+        await send_answer(send, body, [JSON, *headers])
+    else:
+        await send_answer(send, body, [OCTETS, (names.INFERENCE_HEADER_CONTENT_LENGTH, b"%d" % length), *headers])
+
+
+async def send_error(send: Send, error: ServingError, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    """Answer `{"error": <message>}` with the error's status, its class in a header, and when to try again."""
+    extra = [(names.ERROR, type(error).__name__.encode()), *headers]
+    if error.retry_after is not None:
+        extra.append((names.RETRY_AFTER, b"%d" % max(1, ceil(error.retry_after))))
+    await send_json(send, {"error": str(error)}, http_status(error), extra)
+
+
+class CancelOnDisconnect:
+    """`with CancelOnDisconnect(receive): ...` cancels the body when the client hangs up, and raises ClientGone then.
+
+    Only what takes longer than a moment is watched: a task for each request would cost more than it saves. The
+    request's own body must have been read.
+    """
+
+    __slots__ = ("_gone", "_receive", "_task", "_timer", "_watcher")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._gone = False
+        self._watcher: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "an ASGI application runs in a task"
+        self._task = task
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._gone and kind is asyncio.CancelledError:
+            self._task.uncancel()
+            raise ClientGone from error
+
+    def _start(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._task.cancel()
+
+
+def _number(headers: Headers, name: bytes) -> int | None:
+    text = headers.get(name)
+    if text is None:
+        return None
+    if not text.isdigit() or len(text) > 18:
+        raise InvalidInput(f"the header {name.decode()} must be a whole number, not {text.decode('latin-1')!r:.40}")
+    return int(text)
+
+
+async def _decoded(body: bytes, encoding: bytes, limit: int) -> bytes:
+    if encoding in (b"", b"identity"):
+        return body
+    if encoding not in _WINDOWS:
+        raise UnsupportedEncoding
+    if len(body) > _INFLATE_INLINE:
+        return await asyncio.to_thread(_inflate, body, encoding, limit)
+    return _inflate(body, encoding, limit)
+
+
+def _inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
+    stream = zlib.decompressobj(_WINDOWS[encoding])
+    try:
+        inflated = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise InvalidInput(f"the body is not {encoding.decode()}: {error}") from error
+    if len(inflated) > limit:
+        raise TooLarge(f"the body inflates to more than the {limit} bytes that this server takes")
+    if not stream.eof or stream.unused_data:
+        raise InvalidInput(f"the body is not one whole {encoding.decode()} stream")
+    return inflated
