@@ -1,0 +1,1 @@
+"""What models exist, and where their bytes are. Imports none of the rest of headrace."""

@@ -1,0 +1,55 @@
+"""A folder with a manifest of ours: an artifact that was exported, or made by `training`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from storage.errors import InvalidArtifact
+from storage.importers.draft import Import, entry, validated
+from storage.importers.folder import Folder
+from storage.importers.graph import Graph, read_graph
+from storage.importers.settings import merge, refuse_choice
+from storage.importers.tensors import check_rows, check_tensors
+from storage.manifest import FileEntry, Manifest
+
+MANIFEST = "manifest.json"
+
+
+def is_exported(folder: Folder) -> bool:
+    """Whether the folder's manifest.json is one of ours: web pages have files of that name as well."""
+    manifest = folder.json(MANIFEST)
+    return isinstance(manifest, dict) and {"format", "runtime", "files"} <= manifest.keys()
+
+
+def import_exported(folder: Folder, name: str | None, settings: Mapping[str, Any]) -> Import:
+    """The artifact as its manifest has it, under `name` and with `settings` where given.
+
+    Raises InvalidArtifact where a file is not what the manifest says, or the graph is not what it promises.
+    """
+    refuse_choice(settings, "model", "folders without a manifest.json")
+    refuse_choice(settings, "version", "Triton model repositories")
+    fields = merge(folder.json_object(MANIFEST), settings)
+    if name is not None:
+        fields["name"] = name
+    manifest = validated(fields)
+    files = {file.path: folder.require(file.path, MANIFEST) for file in manifest.files}
+    for file in manifest.files:
+        _check_unchanged(file, entry(file.path, files[file.path]))
+    _check_graph(manifest, read_graph(folder, manifest.model))
+    return Import(manifest, files)
+
+
+def _check_unchanged(promised: FileEntry, present: FileEntry) -> None:
+    if promised != present:
+        raise InvalidArtifact(
+            f"{promised.path} has {present.size} bytes and the sha256 {present.sha256}, {MANIFEST} says {promised.size}"
+            f" and {promised.sha256}: it was changed or damaged since the manifest was written"
+        )
+
+
+def _check_graph(manifest: Manifest, graph: Graph) -> None:
+    if unlisted := sorted(graph.files.keys() - {file.path for file in manifest.files}):
+        raise InvalidArtifact(f"the graph's weights lie in {', '.join(unlisted)}, which {MANIFEST} does not list")
+    if manifest.task in ("tensors", "tabular"):
+        check_tensors("input", manifest.inputs, graph.inputs, MANIFEST)
+        check_tensors("output", manifest.outputs, graph.outputs, MANIFEST)
+    check_rows(manifest, graph)

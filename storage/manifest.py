@@ -1,0 +1,140 @@
+"""The manifest: what an artifact is, accepts and returns. Its digest is the artifact's identity."""
+
+import hashlib
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Datatype = Literal[
+    "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64",
+    "FP16", "BF16", "FP32", "FP64", "BYTES",
+]  # fmt: skip
+Task = Literal["tensors", "tabular", "sentence-embedding", "text-classification", "token-classification"]
+
+
+def check_name(name: str) -> str:
+    """`name`, if it may name a model; ValueError otherwise."""
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no model name: letters, digits, '.', '_' and '-', starting with one of the first two"
+        )
+    return name
+
+
+def check_path(path: str) -> str:
+    """`path`, if it stays inside the folder that it is relative to; ValueError otherwise."""
+    parts = PurePosixPath(path).parts
+    if not path or "\\" in path or "\0" in path or PurePosixPath(path).is_absolute() or ".." in parts:
+        raise ValueError(f"{path!r} leaves the artifact's folder")
+    if str(PurePosixPath(path)) != path or path == ".":
+        raise ValueError(f"{path!r} is not a plain relative path")
+    return path
+
+
+Path = Annotated[str, AfterValidator(check_path)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorSpec(_Part):
+    """A tensor that a model takes or gives: `shape` has -1 where any size goes."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[Annotated[int, Field(ge=-1)], ...]
+
+
+class FileEntry(_Part):
+    """One file of an artifact: where it stands in its folder, and what its bytes are."""
+
+    path: Path
+    sha256: Sha256
+    size: Annotated[int, Field(ge=0)]
+
+
+class EngineSettings(_Part):
+    """How ONNX Runtime runs the graph. `threads` 0 leaves the count to the worker's own setting."""
+
+    providers: tuple[Literal["cpu", "cuda", "tensorrt"], ...] = ("cpu",)
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    graph_optimization: Literal["none", "basic", "extended", "all"] = "all"
+    instances: Annotated[int, Field(ge=1, le=64)] = 1
+
+
+class Batching(_Part):
+    """When rows run together.
+
+    A batch takes at most `max_rows` rows and, for token models, `max_tokens` padded tokens (0: no limit). Where an
+    instance of the engine is idle a batch leaves at once; while another one is busy, a batch that is not full is held
+    for `max_delay_ms` at most. `max_rows` 1 means that the graph has no batch dimension: each request runs alone, as
+    it came. A model that is not `batch_invariant` answers a row a little differently beside different neighbours, up
+    to `tolerance`.
+    """
+
+    max_rows: Annotated[int, Field(ge=1, le=65536)] = 32
+    max_tokens: Annotated[int, Field(ge=0)] = 1024
+    max_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
+    max_queue_rows: Annotated[int, Field(ge=1)] = 2048
+    batch_invariant: bool = True
+    tolerance: Annotated[float, Field(ge=0)] = 0.0
+
+
+class TextSettings(_Part):
+    """What a text task does around its graph. `labels` are in the order of the graph's logits."""
+
+    tokenizer: Path = "tokenizer.json"
+    max_length: Annotated[int, Field(ge=2, le=1_000_000)] = 512
+    pooling: Literal["mean", "cls", "none"] = "mean"
+    normalize: bool = True
+    labels: tuple[str, ...] = ()
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+
+
+class Manifest(_Part):
+    """Everything that determines what an artifact answers, and what a worker needs to run it.
+
+    `inputs` and `outputs` are the public tensors, as clients see them; the engine reads the graph's own from the graph.
+    `golden` names a file of requests and expected answers that a worker must reproduce before it says ready.
+    """
+
+    format: Literal[1] = 1
+    name: Annotated[str, AfterValidator(check_name)]
+    task: Task = "tensors"
+    runtime: Literal["onnx"] = "onnx"
+    model: Path
+    inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
+    files: Annotated[tuple[FileEntry, ...], Field(min_length=1)]
+    engine: EngineSettings = EngineSettings()
+    batching: Batching = Batching()
+    text: TextSettings | None = None
+    cache_ttl_s: Annotated[int, Field(ge=0)] = 3600
+    golden: Path | None = None
+    description: str = ""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        paths = [file.path for file in self.files]
+        if len(set(paths)) != len(paths):
+            raise ValueError("two files have the same path")
+        needed = [self.model, self.golden, self.text.tokenizer if self.text else None]
+        if missing := [path for path in needed if path and path not in paths]:
+            raise ValueError(f"not among the files: {', '.join(missing)}")
+        if self.task not in ("tensors", "tabular") and self.text is None:
+            raise ValueError(f"the task {self.task} needs the section 'text'")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the manifest's canonical JSON, which names every file by its own sha256: 64 hex digits."""
+        canonical = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(canonical).hexdigest()

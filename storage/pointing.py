@@ -1,0 +1,111 @@
+"""What names a version, and how that changes: aliases with their history, and routes. Rows in memory, no queries."""
+
+import math
+from collections.abc import Mapping
+
+from storage.errors import InvalidAlias, InvalidRoute, NothingToRollBackTo, UnknownAlias, UnknownVersion
+from storage.manifest import NAME
+from storage.tables import Alias, Model, Route, Version
+
+
+def version_of(model: Model, reference: int | str) -> Version:
+    """The version that `reference` names: a number or its digits, or an alias.
+
+    Raises UnknownVersion, UnknownAlias.
+    """
+    if isinstance(reference, str) and not reference.isdecimal():
+        number = alias_of(model, reference).number
+    else:
+        number = int(reference)
+    for version in model.versions:
+        if version.number == number:
+            return version
+    there = ", ".join(str(version.number) for version in model.versions) or "none"
+    raise UnknownVersion(f"no version {number} of {model.name!r}; it has {there}")
+
+
+def alias_of(model: Model, name: str) -> Alias:
+    """The model's alias `name`. Raises UnknownAlias."""
+    for alias in model.aliases:
+        if alias.name == name:
+            return alias
+    there = ", ".join(alias.name for alias in model.aliases) or "none"
+    raise UnknownAlias(f"no alias {name!r} of {model.name!r}; it has {there}")
+
+
+def point(model: Model, name: str, number: int) -> bool:
+    """Point the alias at a version, remembering where it pointed; False if it was there. Raises InvalidAlias."""
+    for alias in model.aliases:
+        if alias.name == name:
+            if alias.number == number:
+                return False
+            # A new list: a change inside the old one would go unnoticed and unsaved.
+            alias.history = [*alias.history, alias.number]
+            alias.number = number
+            return True
+    # Digits only would be taken for a version's number.
+    if len(name) > 64 or not NAME.fullmatch(name) or name.isdecimal():
+        raise InvalidAlias(f"{name!r} is no alias: 1 to 64 letters, digits, '.', '_' and '-', and not digits only")
+    model.aliases.append(Alias(name=name, number=number, history=[]))
+    return True
+
+
+def point_back(model: Model, name: str) -> Alias:
+    """Point the alias at the version that it had before. Raises UnknownAlias, NothingToRollBackTo."""
+    alias = alias_of(model, name)
+    if not alias.history:
+        raise NothingToRollBackTo(
+            f"alias {name!r} of {model.name!r} had no version before {alias.number}: promote another one instead"
+        )
+    alias.history, alias.number = alias.history[:-1], alias.history[-1]
+    return alias
+
+
+def route(model: Model, weights: Mapping[str, float] | None) -> None:
+    """Give the model this route, or none. Raises InvalidRoute, UnknownVersion, UnknownAlias."""
+    if weights is None:
+        model.route = None
+        return
+    shares = weights.values()
+    if not all(math.isfinite(share) and share >= 0 for share in shares) or not any(shares):
+        raise InvalidRoute
+    for target in weights:
+        version_of(model, target)
+    if model.route is None:
+        model.route = Route()
+    model.route.weights = dict(weights)
+
+
+def users(model: Model, number: int) -> list[str]:
+    """What names the version, for people to read: "alias stable", "the route"."""
+    aliases = {alias.name for alias in model.aliases if alias.number == number}
+    routed = model.route is not None and not model.route.weights.keys().isdisjoint(aliases | {str(number)})
+    standing_in = number in _stand_ins(model)
+    return [
+        *(f"alias {name}" for name in sorted(aliases)),
+        *["the route"] * routed,
+        *["standing in for a version that failed"] * standing_in,
+    ]
+
+
+def _stand_ins(model: Model) -> set[int]:
+    """The numbers that answer for aliases whose own version failed: for each, the newest before it that did not."""
+    versions = {version.number: version for version in model.versions}
+    sound = {number for number, version in versions.items() if version.failure is None}
+    return {
+        next(number for number in reversed(alias.history) if number in sound)
+        for alias in model.aliases
+        if alias.number not in sound and not sound.isdisjoint(alias.history)
+    }
+
+
+def forget(model: Model, version: Version) -> None:
+    """Take the version from the model and from what its aliases would roll back to."""
+    model.versions.remove(version)
+    for alias in model.aliases:
+        kept: list[int] = []
+        for number in alias.history:
+            if number != version.number and kept[-1:] != [number]:
+                kept.append(number)
+        # Rolling back to where the alias already points would change nothing.
+        alias.history = kept[:-1] if kept[-1:] == [alias.number] else kept

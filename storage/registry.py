@@ -1,0 +1,289 @@
+"""Every query of the registry: publish, promote, roll back, and what workers and gateways read."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import delete, func, select, type_coerce, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from storage.database import Database
+from storage.errors import InvalidArtifact, UnknownModel, VersionInUse
+from storage.manifest import NAME, Manifest
+from storage.pointing import forget, point, point_back, route, users, version_of
+from storage.tables import Event, Model, Moment, Replica, Row, Trial, Version
+from storage.views import DesiredVersion, EventView, ModelView, ReplicaView, Snapshot, VersionView
+
+STABLE = "stable"
+# A model with all that belongs to it, in four queries, however many models.
+WHOLE = select(Model).options(selectinload(Model.versions), selectinload(Model.aliases), selectinload(Model.route))
+
+
+class Registry:
+    """What models exist, and what should run. Every method is one transaction; what changes a model adds an Event.
+
+    Writers of the same model take turns, in whatever process they are. `actor` says who asked, for the events.
+    All raise NotMigrated and Unavailable (see `Database.session`), and UnknownModel where they name a model.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._manifests: dict[str, Manifest] = {}  # by digest: validating one takes longer than the query
+
+    # Changing what is served
+
+    async def publish(self, manifest: Manifest, *, alias: str | None = None, actor: str = "") -> VersionView:
+        """Make `manifest` the next version of the model that it names, and point `alias` at it.
+
+        A model's first version becomes `stable` unless an alias is named. A manifest that is a version of the model
+        already stays that version. Raises InvalidAlias, and InvalidArtifact for what JSON cannot hold, such as NaN.
+        """
+        digest, stored, manifest = _as_stored(manifest)
+        async with self._database.session() as session:
+            model = await _find(session, manifest.name)
+            while model is None:
+                await _add_if_absent(session, Model(name=manifest.name))
+                model = await _find(session, manifest.name)
+            version = next((version for version in model.versions if version.digest == digest), None)
+            if version is None:
+                if model.last_version == 0:
+                    alias = alias or STABLE
+                model.last_version += 1
+                version = Version(number=model.last_version, digest=digest, manifest=stored)
+                model.versions.append(version)
+                _record(session, "published", model.name, actor, number=version.number, digest=digest)
+            if alias is not None and point(model, alias, version.number):
+                _record(session, "promoted", model.name, actor, number=version.number, alias=alias)
+            await session.flush()
+            return VersionView.of(model, version, manifest)
+
+    async def promote(self, model: str, number: int | str, *, alias: str = STABLE, actor: str = "") -> VersionView:
+        """Point `alias` at a version, given by its number or by an alias of its own; nothing if it is there already.
+
+        Raises UnknownVersion, UnknownAlias, InvalidAlias.
+        """
+        async with self._database.session() as session:
+            row = await _get(session, model)
+            version = version_of(row, number)
+            if point(row, alias, version.number):
+                _record(session, "promoted", model, actor, number=version.number, alias=alias)
+            return await self._view(session, row, version)
+
+    async def rollback(self, model: str, *, alias: str = STABLE, actor: str = "") -> VersionView:
+        """Point `alias` back at the version that it had before; each call goes one further back.
+
+        Raises UnknownAlias, NothingToRollBackTo.
+        """
+        async with self._database.session() as session:
+            row = await _get(session, model)
+            number = point_back(row, alias).number
+            _record(session, "rolled-back", model, actor, number=number, alias=alias)
+            return await self._view(session, row, version_of(row, number))
+
+    async def set_route(self, model: str, weights: dict[str, float] | None, *, actor: str = "") -> None:
+        """Share the model's unversioned requests out among versions and aliases; None: all go to `stable`.
+
+        Raises InvalidRoute, UnknownVersion, UnknownAlias.
+        """
+        async with self._database.session() as session:
+            row = await _get(session, model)
+            route(row, weights)
+            _record(session, "routed", model, actor, weights=weights)
+
+    async def set_enabled(self, model: str, enabled: bool, *, actor: str = "") -> None:
+        """Have workers load the model's versions, or unload them all."""
+        async with self._database.session() as session:
+            row = await _get(session, model)
+            if row.enabled != enabled:
+                row.enabled = enabled
+                _record(session, "enabled" if enabled else "disabled", model, actor)
+
+    async def remove(self, model: str, number: int | None = None, *, actor: str = "") -> None:
+        """Forget a version, or the whole model; its events stay. Its number is never given again, unlike its name.
+
+        Raises UnknownVersion, and VersionInUse for a version that an alias or a route names.
+        """
+        async with self._database.session() as session:
+            row = await _get(session, model)
+            if number is None:
+                await session.delete(row)
+            else:
+                version = version_of(row, number)
+                if in_use := ", ".join(users(row, number)):
+                    raise VersionInUse(
+                        f"version {number} of {model!r} is in use ({in_use}): point that elsewhere first"
+                    )
+                forget(row, version)
+            _record(session, "removed", model, actor, number=number)
+
+    # What workers found out about versions
+
+    async def mark_failed(self, version_id: int, reason: str) -> None:
+        """Have no worker load the version until `retry`. The first reason stays; nothing if the version is gone."""
+        # A crash may print what has no place in a database's text: NUL bytes, and what is not UTF-8.
+        reason = reason.replace("\0", "").encode("utf-8", "replace").decode()
+        async with self._database.session() as session:
+            failing = update(Version).where(Version.id == version_id, Version.failure.is_(None))
+            failed = failing.values(failure=reason).returning(Version.model_id, Version.number)
+            for model_id, number in await session.execute(failed):
+                name = await session.scalar(select(Model.name).where(Model.id == model_id))
+                _record(session, "failed", str(name), "", number=number, reason=reason)
+
+    async def retry(self, model: str, number: int, *, actor: str = "") -> VersionView:
+        """Have workers try a failed version again. Raises UnknownVersion."""
+        async with self._database.session() as session:
+            row = await _get(session, model)
+            version = version_of(row, number)
+            if version.failure is not None:
+                version.failure = None
+                _record(session, "retried", model, actor, number=number)
+            return await self._view(session, row, version)
+
+    async def trial_passed(self, digest: str, runtime: str, processor: str) -> bool:
+        """Whether the artifact was loaded in a trial under this runtime, on this kind of processor, and worked."""
+        async with self._database.session(read_only=True) as session:
+            return await session.get(Trial, (digest, runtime, processor)) is not None
+
+    async def remember_trial(self, digest: str, runtime: str, processor: str) -> None:
+        """Remember a trial that passed. `runtime` and `processor` are 128 characters long at most."""
+        async with self._database.session() as session:
+            await _add_if_absent(session, Trial(digest=digest, runtime=runtime, processor=processor))
+
+    # Replicas
+
+    async def beat(
+        self, replica_id: str, url: str, versions: dict[str, dict[str, Any]], draining: bool = False
+    ) -> None:
+        """A worker's heartbeat: where it answers, and the state of each version on it (see ReplicaView)."""
+        # The database's clock, so that replicas on machines whose clocks differ can be compared.
+        values = {"url": url, "versions": versions, "draining": draining, "seen_at": func.now()}
+        async with self._database.session() as session:
+            beating = update(Replica).where(Replica.id == replica_id).values(beat=Replica.beat + 1, **values)
+            if not (await session.execute(beating.returning(Replica.id))).all():
+                session.add(Replica(id=replica_id, beat=1, **values))
+
+    async def forget(self, replica_id: str) -> None:
+        """Drop a worker that has gone."""
+        async with self._database.session() as session:
+            await session.execute(delete(Replica).where(Replica.id == replica_id))
+
+    async def forget_stale(self, older_than_s: float) -> None:
+        """Drop the workers whose last heartbeat is more than `older_than_s` seconds ago."""
+        async with self._database.session() as session:
+            now = (await session.execute(select(type_coerce(func.now(), Moment)))).scalar_one()
+            await session.execute(delete(Replica).where(Replica.seen_at < now - timedelta(seconds=older_than_s)))
+
+    # Reading
+
+    async def models(self) -> list[ModelView]:
+        """Every model, by name."""
+        async with self._database.session(read_only=True) as session:
+            return await self._models(session)
+
+    async def model(self, name: str) -> ModelView:
+        """One model. Raises UnknownModel."""
+        async with self._database.session(read_only=True) as session:
+            row = await _get(session, name, lock=False)
+            return ModelView.of(row, await self._manifests_of(session, row.versions))
+
+    async def replicas(self) -> list[ReplicaView]:
+        """Every worker that has sent a heartbeat and was not forgotten, by id."""
+        async with self._database.session(read_only=True) as session:
+            return await _replicas(session)
+
+    async def snapshot(self) -> Snapshot:
+        """Models and replicas as of one moment; a handful of queries, however many there are."""
+        async with self._database.session(read_only=True) as session:
+            return Snapshot(models=await self._models(session), replicas=await _replicas(session))
+
+    async def desired(self) -> list[DesiredVersion]:
+        """What every worker should have loaded: of enabled models, versions without a failure that an alias or a
+        route names, or that stand in for one that failed."""
+        async with self._database.session(read_only=True) as session:
+            rows = (await session.scalars(WHOLE.where(Model.enabled).order_by(Model.name))).all()
+            wanted = [
+                (row, version)
+                for row in rows
+                for version in row.versions
+                if version.failure is None and users(row, version.number)
+            ]
+            manifests = await self._manifests_of(session, [version for _, version in wanted])
+            self._manifests = manifests  # what is not wanted any more need not be kept
+            return [
+                DesiredVersion(version.id, row.name, version.number, version.digest, manifests[version.digest])
+                for row, version in wanted
+            ]
+
+    async def events(self, model: str | None = None, limit: int = 100) -> list[EventView]:
+        """The latest `limit` events, of one model or of all, the latest first."""
+        if model is not None and not NAME.fullmatch(model):
+            return []
+        latest = select(Event).order_by(Event.id.desc()).limit(limit)
+        if model is not None:
+            latest = latest.where(Event.model == model)
+        async with self._database.session(read_only=True) as session:
+            return [EventView.of(row) for row in await session.scalars(latest)]
+
+    async def _models(self, session: AsyncSession) -> list[ModelView]:
+        rows = (await session.scalars(WHOLE.order_by(Model.name))).all()
+        # What this reads is all there is, so manifests that are not among it are of no more use.
+        manifests = await self._manifests_of(session, [version for row in rows for version in row.versions])
+        self._manifests = manifests
+        return [ModelView.of(row, manifests) for row in rows]
+
+    async def _view(self, session: AsyncSession, model: Model, version: Version) -> VersionView:
+        return VersionView.of(model, version, (await self._manifests_of(session, [version]))[version.digest])
+
+    async def _manifests_of(self, session: AsyncSession, versions: Iterable[Version]) -> dict[str, Manifest]:
+        """The manifests of `versions` by digest; those not seen before are read in one query."""
+        ids = {version.digest: version.id for version in versions}
+        found = {digest: self._manifests[digest] for digest in ids if digest in self._manifests}
+        if missing := [id_ for digest, id_ in ids.items() if digest not in found]:
+            reading = select(Version.digest, Version.manifest).where(Version.id.in_(missing))
+            for digest, manifest in await session.execute(reading):
+                found[digest] = Manifest.model_validate(manifest)
+            self._manifests |= found
+        return found
+
+
+def _as_stored(manifest: Manifest) -> tuple[str, dict[str, Any], Manifest]:
+    """The manifest's digest, the JSON that is stored, and the manifest that every process will read from that."""
+    try:
+        stored = orjson.loads(orjson.dumps(manifest.model_dump(mode="json")))
+        return manifest.digest, stored, Manifest.model_validate(stored)
+    except (TypeError, ValueError) as error:
+        raise InvalidArtifact(f"the manifest holds what JSON cannot: {error}") from error
+
+
+async def _find(session: AsyncSession, name: str, *, lock: bool = True) -> Model | None:
+    # Until this transaction ends, nobody else changes a model that it has locked. SQLite locks the whole file at BEGIN.
+    finding = WHOLE.where(Model.name == name).execution_options(populate_existing=True)
+    return (await session.scalars(finding.with_for_update() if lock else finding)).one_or_none()
+
+
+async def _get(session: AsyncSession, name: str, *, lock: bool = True) -> Model:
+    # What could not be a name is not asked for: PostgreSQL refuses a NUL byte with an error of its own.
+    model = await _find(session, name, lock=lock) if NAME.fullmatch(name) else None
+    if model is None:
+        there = ", ".join(await session.scalars(select(Model.name).order_by(Model.name).limit(20)))
+        raise UnknownModel(f"no model {name!r}; there is {there or 'none yet'}")
+    return model
+
+
+async def _replicas(session: AsyncSession) -> list[ReplicaView]:
+    return [ReplicaView.of(row) for row in await session.scalars(select(Replica).order_by(Replica.id))]
+
+
+async def _add_if_absent(session: AsyncSession, row: Row) -> None:
+    try:
+        async with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        pass  # another process was faster
+
+
+def _record(session: AsyncSession, kind: str, model: str, actor: str, **data: Any) -> None:
+    session.add(Event(kind=kind, model=model, actor=actor.replace("\0", "")[:128], data=data))

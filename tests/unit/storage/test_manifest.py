@@ -1,0 +1,115 @@
+"""The manifest says what can be served, and its digest says which artifact it is."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from storage.manifest import Manifest, check_name, check_path
+
+SHA = "0" * 64
+FIELDS: dict[str, Any] = {
+    "name": "digits",
+    "model": "onnx/model.onnx",
+    "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 64]}],
+    "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 10]}],
+    "files": [
+        {"path": "onnx/model.onnx", "sha256": SHA, "size": 3},
+        {"path": "tokenizer.json", "sha256": SHA, "size": 2},
+    ],
+}
+
+
+def made(**changes: Any) -> Manifest:
+    return Manifest.model_validate(FIELDS | changes)
+
+
+def test_a_manifest_survives_json_and_keeps_its_digest() -> None:
+    manifest = made(task="text-classification", text={"labels": ["a", "b"]}, metrics={"accuracy": 0.1 + 0.2})
+    again = Manifest.model_validate_json(manifest.model_dump_json())
+    assert again == manifest
+    assert again.digest == manifest.digest
+    assert len(bytes.fromhex(manifest.digest)) == 32
+
+
+def test_the_digest_does_not_depend_on_the_order_of_keys_nor_on_defaults_being_written_out() -> None:
+    explicit = Manifest.model_validate(dict(reversed(made().model_dump(mode="json").items())))
+    assert explicit.digest == made().digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "other"},
+        {"outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 11]}]},
+        {"files": [FIELDS["files"][0] | {"sha256": "1" * 64}, FIELDS["files"][1]]},
+        {"engine": {"graph_optimization": "none"}},
+        {"batching": {"tolerance": 0.1}},
+        {"cache_ttl_s": 1},
+        {"golden": "tokenizer.json"},
+    ],
+)
+def test_whatever_could_change_an_answer_changes_the_digest(change: dict[str, Any]) -> None:
+    assert made(**change).digest != made().digest
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "absent.onnx"}, "not among the files: absent.onnx"),
+        ({"golden": "golden.json"}, "not among the files: golden.json"),
+        ({"text": {"tokenizer": "vocab.txt"}}, "not among the files: vocab.txt"),
+        ({"files": FIELDS["files"] * 2}, "two files have the same path"),
+        ({"files": []}, "at least 1"),
+        ({"inputs": []}, "at least 1"),
+        ({"task": "sentence-embedding"}, "needs the section 'text'"),
+        ({"task": "juggling"}, "task"),
+        ({"runtime": "pickle"}, "runtime"),
+        ({"inputs": [{"name": "x", "datatype": "FP99", "shape": [1]}]}, "datatype"),
+        ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [-2]}]}, "greater than or equal to -1"),
+        ({"files": [FIELDS["files"][0] | {"sha256": "0" * 63}]}, "sha256"),
+        ({"files": [FIELDS["files"][0] | {"sha256": "A" * 64}]}, "sha256"),
+        ({"files": [FIELDS["files"][0] | {"size": -1}]}, "size"),
+        ({"files": [FIELDS["files"][0] | {"path": "../model.onnx"}]}, "leaves the artifact's folder"),
+        ({"surprise": 1}, "surprise"),
+        ({"batching": {"max_rows": 0}}, "max_rows"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_with_the_reason(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        made(**change)
+
+
+@pytest.mark.parametrize("name", ["a", "MiniLM-L6_v2.1", "0", "a" * 128])
+def test_a_model_may_be_called(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "-a", ".a", "a/b", "a b", "a\n", "ä", "a" * 129, ".."])
+def test_a_model_may_not_be_called(name: str) -> None:
+    with pytest.raises(ValueError, match="no model name"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("path", ["a", "a/b.onnx", "...", "a b", "ä/ö"])
+def test_a_file_may_stand_at(path: str) -> None:
+    assert check_path(path) == path
+
+
+@pytest.mark.parametrize(
+    "path", ["", ".", "..", "../a", "a/../b", "a/..", "/a", "//a", "a//b", "a/", "./a", "a\\b", "a\0", "C:\\a"]
+)
+def test_a_file_may_not_stand_at(path: str) -> None:
+    with pytest.raises(ValueError, match=r"folder|plain relative path"):
+        check_path(path)
+
+
+@given(st.lists(st.sampled_from(["a", "..", ".", "", "/", "\\", "b"]), max_size=6).map("/".join))
+def test_no_accepted_path_leaves_its_folder(path: str) -> None:
+    try:
+        check_path(path)
+    except ValueError:
+        return
+    assert all(part not in ("", ".", "..") and "\\" not in part for part in path.split("/"))

@@ -1,0 +1,96 @@
+"""Migrations make the tables that the code describes, on both databases, however many processes start at once."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from storage.database import Database
+from storage.errors import Drift
+from storage.manifest import FileEntry, Manifest, TensorSpec
+from storage.migrate import check_drift, upgrade
+from storage.registry import Registry
+from tests.servers import create_database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return await create_database(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path}/100%/registry.db"
+
+
+async def run(url: str, *arguments: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "storage.migrate",
+        *arguments,
+        env={"HEADRACE_DATABASE_URL": url},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    return process.returncode, errors.decode()
+
+
+async def test_the_migrations_make_what_the_tables_describe(url: str) -> None:
+    await upgrade(url)
+    await check_drift(url)
+
+
+async def test_an_upgrade_of_an_up_to_date_database_changes_nothing(url: str) -> None:
+    await upgrade(url)
+    database = Database.open(url)
+    tensor = TensorSpec(name="x", datatype="FP32", shape=(-1, 4))
+    file = FileEntry(path="m.onnx", sha256="0" * 64, size=1)
+    manifest = Manifest(name="m", model="m.onnx", inputs=(tensor,), outputs=(tensor,), files=(file,))
+    published = await Registry(database).publish(manifest)
+    await upgrade(url)
+    assert (await Registry(database).model("m")).versions == (published,)
+    await database.close()
+
+
+async def test_a_database_that_was_not_migrated_has_drifted(url: str) -> None:
+    with pytest.raises(Drift, match=r"revision None, not .*: run `python -m storage.migrate`"):
+        await check_drift(url)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("ALTER TABLE versions DROP COLUMN failure", "failure"),
+        ("ALTER TABLE versions ADD COLUMN extra INTEGER", "extra"),
+        ("DROP TABLE trials", "trials"),
+        ("DROP INDEX ix_events_model", "ix_events_model"),
+    ],
+)
+async def test_a_table_that_differs_from_the_code_is_found(url: str, change: str, found: str) -> None:
+    await upgrade(url)
+    database = Database.open(url)
+    async with database.session() as session:
+        await session.execute(text(change))
+    await database.close()
+    with pytest.raises(Drift, match=found):
+        await check_drift(url)
+
+
+async def test_upgrades_at_once_take_turns(url: str) -> None:
+    await asyncio.gather(*(upgrade(url) for _ in range(4)))
+    await check_drift(url)
+
+
+async def test_processes_that_upgrade_at_once_all_succeed(url: str) -> None:
+    results = await asyncio.gather(*(run(url) for _ in range(3)))
+    assert results == [(0, "")] * 3
+    await check_drift(url)
+
+
+async def test_the_command_fails_where_database_and_code_differ(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/registry.db"
+    code, errors = await run(url, "check")
+    assert code == 1
+    assert errors.startswith("error: the database is at revision None")
+    await upgrade(url)
+    assert await run(url, "check") == (0, "")
