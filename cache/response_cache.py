@@ -1,0 +1,146 @@
+"""One answer for equal requests: from memory, from the shared store, or computed, once at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final, Literal
+
+from cache.memory_store import MemoryStore
+from cache.stats import CacheStats
+from cache.store import HELD, Entry, Store
+
+Outcome = Literal["hit", "miss"]
+
+# How long to wait before asking again for what another process is computing: short at first, as models are fast.
+_FIRST_POLL_S: Final = 0.002
+_LAST_POLL_S: Final = 0.02
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """One lookup and, where it finds nothing, one computation, for everybody who asks in the meantime."""
+
+    task: asyncio.Task[tuple[bytes, Outcome]]
+    waiters: int = 0
+
+
+class ResponseCache:
+    """Values are opaque bytes. Nothing is raised but what a computation raises; `stats` counts what happened.
+
+    Without `shared` it is this process's memory alone. Values over `max_value_bytes` are not cached. At most
+    `max_writes` writes to `shared` are under way at once, further ones are dropped.
+    """
+
+    def __init__(
+        self,
+        memory: MemoryStore,
+        shared: Store | None,
+        stats: CacheStats,
+        *,
+        max_value_bytes: int,
+        lease_s: float,
+        max_writes: int,
+    ) -> None:
+        self.stats = stats
+        self._memory = memory
+        self._shared = shared
+        self._max_value_bytes = max_value_bytes
+        self._lease_s = lease_s
+        self._max_writes = max_writes
+        self._flights: dict[bytes, _Flight] = {}
+        self._writes: set[asyncio.Task[None]] = set()
+
+    def peek(self, key: bytes) -> bytes | None:
+        """The value, if it is in memory."""
+        value = self._memory.lookup(key)
+        if value is not None:
+            self.stats.hits_memory += 1
+        return value
+
+    async def get_or_compute(
+        self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]]
+    ) -> tuple[bytes, Outcome]:
+        """The value under `key`, from `compute` where it isn't cached, and then cached for `ttl_s` seconds.
+
+        Whoever asks while it is being computed waits for the same computation, and gets its exception if it raises. It
+        is cancelled when the last of them is. With a `ttl_s` of 0 nothing is cached or shared.
+        """
+        value = self.peek(key)
+        if value is not None:
+            return value, "hit"
+        if ttl_s <= 0:
+            self.stats.misses += 1
+            return await compute(), "miss"
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = _Flight(asyncio.create_task(self._find(key, ttl_s, compute)))
+            self._flights[key] = flight
+            flight.task.add_done_callback(lambda _: self._forget(key, flight))
+        else:
+            self.stats.joins += 1
+        flight.waiters += 1
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiters -= 1
+            if flight.waiters == 0 and not flight.task.done():
+                # Forgotten at once: who asks next must not join what is being cancelled.
+                self._forget(key, flight)
+                flight.task.cancel()
+
+    async def close(self) -> None:
+        """Finish the writes that are under way and close both stores."""
+        if self._writes:
+            await asyncio.wait(self._writes)
+        if self._shared is not None:
+            await self._shared.close()
+        await self._memory.close()
+
+    async def _find(self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]]) -> tuple[bytes, Outcome]:
+        if self._shared is not None and (entry := await self._ask(self._shared, key)) is not None:
+            self.stats.hits_redis += 1
+            self._memory.keep(key, entry.value, min(ttl_s, entry.ttl_s))
+            return entry.value, "hit"
+        self.stats.misses += 1
+        try:
+            value = await compute()
+        except BaseException:
+            self._release(key)
+            raise
+        if len(value) > self._max_value_bytes:
+            self.stats.too_large += 1
+            self._release(key)
+        else:
+            self._memory.keep(key, value, ttl_s)
+            if self._shared is not None:
+                self._write(self._shared.set, key, value, ttl_s)
+        return value, "miss"
+
+    async def _ask(self, shared: Store, key: bytes) -> Entry | None:
+        """The shared entry; None, once it is for us to compute it."""
+        found = await shared.get(key)
+        if found is HELD:
+            self.stats.lease_waits += 1
+            give_up, pause = monotonic() + self._lease_s, _FIRST_POLL_S
+            while found is HELD and monotonic() < give_up:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LAST_POLL_S)
+                found = await shared.get(key)
+        return found if isinstance(found, Entry) else None
+
+    def _release(self, key: bytes) -> None:
+        if self._shared is not None:
+            self._write(self._shared.release, key)
+
+    def _write(self, operation: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        if len(self._writes) >= self._max_writes:
+            self.stats.dropped_writes += 1
+            return
+        task = asyncio.create_task(operation(*args))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    def _forget(self, key: bytes, flight: _Flight) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]

@@ -1,0 +1,71 @@
+"""The cache's settings, read once from the environment, and the cache that they describe."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cache.breaker import Breaker
+from cache.memory_store import MemoryStore
+from cache.redis_store import RedisStore
+from cache.response_cache import ResponseCache
+from cache.stats import CacheStats
+
+
+class CacheSettings(BaseSettings):
+    """Response cache (gateway)."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_CACHE_")
+
+    redis_url: str | None = Field(
+        default=None,
+        # It may hold a password.
+        repr=False,
+        description="Redis or Valkey that the gateways share: `redis://`, `rediss://` or `unix://`. "
+        "Unset, every gateway process caches in its own memory only.",
+    )
+    memory_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=0,
+        description="Memory for cached answers in each gateway process, overhead included.",
+    )
+    max_value_bytes: int = Field(default=1024 * 1024, ge=0, description="Answers larger than this are not cached.")
+    redis_timeout_ms: int = Field(
+        default=50,
+        gt=0,
+        description="Longest that an operation of Redis may take, connecting included; then the request goes on "
+        "without it.",
+    )
+    lease_ms: int = Field(
+        default=2000,
+        gt=0,
+        description="Longest that a gateway process waits for another one to compute the same answer. Should be "
+        "above the slowest model's time.",
+    )
+    max_writes: int = Field(
+        default=64, gt=0, description="Writes to Redis under way at once in each gateway process; more are dropped."
+    )
+    breaker_failures: int = Field(
+        default=5, gt=0, description="Failed operations in a row after which Redis is left alone for a while."
+    )
+    breaker_open_ms: int = Field(
+        default=1000, gt=0, description="How long it is left alone before an operation tries it again."
+    )
+
+
+def open_cache(settings: CacheSettings) -> ResponseCache:
+    """The cache that `settings` describe. Connects to nothing yet; ValueError where `redis_url` is not one of Redis."""
+    stats = CacheStats()
+    shared = settings.redis_url and RedisStore(
+        settings.redis_url,
+        timeout_s=settings.redis_timeout_ms / 1000,
+        lease_s=settings.lease_ms / 1000,
+        breaker=Breaker(settings.breaker_failures, settings.breaker_open_ms / 1000),
+        stats=stats,
+    )
+    return ResponseCache(
+        MemoryStore(settings.memory_bytes, stats),
+        shared or None,
+        stats,
+        max_value_bytes=settings.max_value_bytes,
+        lease_s=settings.lease_ms / 1000,
+        max_writes=settings.max_writes,
+    )
