@@ -92,7 +92,7 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 
 def _write_ahead(cursor: Any) -> None:
-    # The one statement that SQLite's own time limit does not cover: processes that open a new file at once collide here.
+    # SQLite's own time limit does not cover this statement: processes that open a new file at once collide here.
     give_up = monotonic() + LOCK_TIMEOUT_S
     while True:
         try:

@@ -19,7 +19,7 @@ SIZES: Final = {
     "FP64": 8,
 }
 
-# The `array` typecode that packs a list of JSON numbers. FP16 and BF16 have none: the protocol sends them as bytes only.
+# The `array` typecode that packs a list of JSON numbers. FP16 and BF16 have none: they are sent as bytes only.
 TYPECODES: Final = {
     "INT8": "b",
     "INT16": "h",

@@ -13,7 +13,7 @@ REQUEST_ID: Final = b"x-request-id"
 
 # How many bytes of the body are JSON; the rest are binary tensors (OIP binary tensor data extension).
 INFERENCE_HEADER_CONTENT_LENGTH: Final = b"inference-header-content-length"
-# How long the client will wait, in milliseconds, counted from the arrival of the request. A duration, not a time of day.
+# How long the client will wait, in milliseconds, from the arrival of the request. A duration, not a time of day.
 TIMEOUT_MS: Final = b"x-request-timeout-ms"
 # What Envoy tells a worker about the same thing.
 ENVOY_TIMEOUT_MS: Final = b"x-envoy-expected-rq-timeout-ms"

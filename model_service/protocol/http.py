@@ -97,12 +97,15 @@ async def send_inference(
         await send_answer(send, body, [OCTETS, (names.INFERENCE_HEADER_CONTENT_LENGTH, b"%d" % length), *headers])
 
 
-async def send_error(send: Send, error: ServingError, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
-    """Answer `{"error": <message>}` with the error's status, its class in a header, and when to try again."""
+async def send_error(
+    send: Send, error: ServingError, headers: Sequence[tuple[bytes, bytes]] = (), content: Any = None
+) -> None:
+    """Answer `{"error": <message>}`, or `content` instead, with the error's status, its class in a header, and when to
+    try again."""
     extra = [(names.ERROR, type(error).__name__.encode()), *headers]
     if error.retry_after is not None:
         extra.append((names.RETRY_AFTER, b"%d" % max(1, ceil(error.retry_after))))
-    await send_json(send, {"error": str(error)}, http_status(error), extra)
+    await send_json(send, content or {"error": str(error)}, http_status(error), extra)
 
 
 class CancelOnDisconnect:
@@ -131,8 +134,8 @@ class CancelOnDisconnect:
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
-        if self._gone and kind is asyncio.CancelledError:
-            self._task.uncancel()
+        # Where others cancel the task as well, theirs goes on.
+        if self._gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise ClientGone from error
 
     def _start(self) -> None:

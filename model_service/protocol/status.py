@@ -1,4 +1,4 @@
-"""The one table between domain errors and HTTP, read in both directions: a worker's error is the same class in the gateway."""
+"""The one table between domain errors and HTTP, read in both directions: an error keeps its class on the hop."""
 
 from typing import Final
 

@@ -90,7 +90,8 @@ def join_bytes(elements: Iterable[bytes]) -> bytes:
 
 def split_bytes(data: bytes, count: int, name: str) -> list[bytes]:
     """The inverse of `join_bytes`. Raises InvalidInput unless exactly `count` elements fill `data`."""
-    elements, at, end = [], 0, len(data)
+    elements: list[bytes] = []
+    at, end = 0, len(data)
     while at < end and len(elements) < count:
         start = at + 4
         if start > end:
@@ -126,12 +127,13 @@ def check_shape(name: str, shape: Any) -> tuple[int, ...]:
 def _flatten(name: str, data: Any) -> list[Any]:
     if not isinstance(data, list):
         raise InvalidInput(f"tensor '{name}': data must be a list")
+    flat: list[Any] = data
     try:
-        while data and isinstance(data[0], list):
-            data = list(chain.from_iterable(data))
+        while flat and isinstance(flat[0], list):
+            flat = list(chain.from_iterable(flat))
     except TypeError as error:
         raise InvalidInput(f"tensor '{name}': data is nested unevenly") from error
-    return data
+    return flat
 
 
 def _pack(datatype: str, flat: list[Any]) -> bytes:

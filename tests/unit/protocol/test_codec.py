@@ -64,7 +64,9 @@ def test_an_output_that_names_its_form_wins_over_the_default() -> None:
 
 
 def test_json_answers_have_no_header_length() -> None:
-    body, length = encode_response(InferResponse("m", "1", (from_json("a", "INT32", (1,), [5]),)), decode({"inputs": [X]}))
+    body, length = encode_response(
+        InferResponse("m", "1", (from_json("a", "INT32", (1,), [5]),)), decode({"inputs": [X]})
+    )
     assert length is None
     assert orjson.loads(body) == {
         "model_name": "m",

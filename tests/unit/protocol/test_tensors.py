@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_service.protocol.errors import InvalidInput
-from model_service.protocol.tensors import Tensor, bytes_tensor, from_binary, from_json, join_bytes, split_bytes, to_json
+from model_service.protocol.tensors import (
+    Tensor,
+    bytes_tensor,
+    from_binary,
+    from_json,
+    join_bytes,
+    split_bytes,
+    to_json,
+)
 
 RANGES = {
     "INT8": (-(2**7), 2**7 - 1),
