@@ -1,0 +1,54 @@
+"""What every engine is to the rest of a worker."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.manifest import TensorSpec
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+# BYTES elements are Python `bytes` in an array of objects.
+NUMPY_DTYPES = {
+    "BOOL": np.dtype(np.bool_),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(np.object_),
+}
+
+
+class EngineError(Exception):
+    """The engine could not load or run the model."""
+
+
+class ProviderMissing(EngineError):
+    """This machine lacks the device or the libraries that the model asks for: no fault of the version."""
+
+
+class Engine(Protocol):
+    """A loaded graph. `inputs` and `outputs` are its own tensors, read from the graph."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Every output for `inputs`, whose first dimension is the batch. Blocks; several threads may call it at once.
+
+        Raises EngineError where the runtime refuses the input.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds; it is not run again."""
+        ...

@@ -1,0 +1,125 @@
+"""Golden cases: requests and the answers that a version must reproduce before it is ready.
+
+A golden file is `{"tolerance": 1e-4, "cases": [{"inputs": [...], "outputs": [...]}]}`; the tensors are those of the
+Open Inference Protocol's JSON. A number may be off by the tolerance, or by that part of itself where it is above one.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from model_service.engines.base import NUMPY_DTYPES
+from model_service.models import LoadedModel
+from model_service.protocol.codec import decode_request, decode_response
+from model_service.protocol.errors import ServingError
+from model_service.protocol.messages import InferRequest
+from model_service.protocol.tensors import Tensor
+
+TOLERANCE = 1e-4
+
+
+class GoldenMismatch(Exception):
+    """The version does not reproduce its golden cases."""
+
+
+@dataclass(slots=True, frozen=True)
+class Case:
+    """A request, and the outputs that must come back."""
+
+    request: InferRequest
+    outputs: tuple[Tensor, ...]
+
+
+def read(path: Path, model: str) -> tuple[list[Case], float]:
+    """The cases for `model` in the file, and the tolerance. Raises GoldenMismatch where the file makes no sense."""
+    try:
+        document = orjson.loads(path.read_bytes())
+        tolerance = float(document.get("tolerance", TOLERANCE))
+        cases = [
+            Case(
+                decode_request(orjson.dumps({"inputs": case["inputs"]}), None, model, None),
+                decode_response(orjson.dumps({"outputs": case["outputs"]}), None).outputs,
+            )
+            for case in document["cases"]
+        ]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ServingError) as error:
+        raise GoldenMismatch(f"{path.name} is no golden file: {error!r:.200}") from error
+    if not cases:
+        raise GoldenMismatch(f"{path.name} holds no cases")
+    return cases, tolerance
+
+
+async def check(model: LoadedModel, path: Path) -> None:
+    """Run every case. Raises GoldenMismatch with the tensor and the largest difference."""
+    cases, tolerance = await asyncio.to_thread(read, path, model.name)
+    for number, case in enumerate(cases, 1):
+        try:
+            response = await model.infer(case.request)
+        except ServingError as error:
+            raise GoldenMismatch(f"golden case {number}: {error}") from error
+        answers = {tensor.name: tensor for tensor in response.outputs}
+        for expected in case.outputs:
+            if (got := answers.get(expected.name)) is None:
+                raise GoldenMismatch(f"golden case {number}: the model has no output '{expected.name}'")
+            if (wrong := difference(expected, got, tolerance)) is not None:
+                raise GoldenMismatch(f"golden case {number}, output '{expected.name}': {wrong}")
+
+
+def difference(expected: Tensor, got: Tensor, tolerance: float) -> str | None:
+    """What sets `got` apart from `expected`; None where nothing does."""
+    for what, want, have in (
+        ("datatype", expected.datatype, got.datatype),
+        ("shape", list(expected.shape), list(got.shape)),
+    ):
+        if want != have:
+            return f"its {what} is {have}, {want} is expected"
+    if expected.datatype == "BYTES":
+        pairs = zip(expected.elements(), got.elements(), strict=True)
+        return next((wrong for a, b in pairs if (wrong := _element_difference(a, b, tolerance))), None)
+    dtype = NUMPY_DTYPES[expected.datatype]
+    want_values, have_values = (np.frombuffer(t.data, dtype).astype(np.float64) for t in (expected, got))
+    same = (want_values == have_values) | (np.isnan(want_values) & np.isnan(have_values))
+    with np.errstate(invalid="ignore", over="ignore"):
+        off = np.abs(want_values - have_values)
+        # Beside infinity everything would be within its tolerance, and NaN is above no limit.
+        near = np.isfinite(off) & (off <= tolerance * np.maximum(1.0, np.abs(want_values)))
+    wrong_places = ~(same | near)
+    if not wrong_places.any():
+        return None
+    return f"the largest difference is {off[wrong_places].max():.3g}, {tolerance:g} is allowed"
+
+
+def _element_difference(expected: bytes, got: bytes, tolerance: float) -> str | None:
+    if expected == got:
+        return None
+    try:
+        want, have = orjson.loads(expected), orjson.loads(got)
+    except orjson.JSONDecodeError:
+        return f"{got!r:.80} came, {expected!r:.80} is expected"
+    return _json_difference(want, have, tolerance, "")
+
+
+def _json_difference(want: Any, have: Any, tolerance: float, at: str) -> str | None:
+    match want, have:
+        case bool(), bool():
+            same = want == have
+        case ((int() | float()), (int() | float())) if not isinstance(want, bool) and not isinstance(have, bool):
+            off = abs(want - have)
+            if off <= tolerance * max(1.0, abs(want)) and not isnan(off):
+                return None
+            return f"at {at or '/'} the difference is {off:.3g}, {tolerance:g} is allowed"
+        case list(), list() if len(want) == len(have):
+            pairs = zip(want, have, strict=True)
+            found = (_json_difference(a, b, tolerance, f"{at}/{n}") for n, (a, b) in enumerate(pairs))
+            return next(filter(None, found), None)
+        case dict(), dict() if want.keys() == have.keys():
+            found = (_json_difference(want[key], have[key], tolerance, f"{at}/{key}") for key in want)
+            return next(filter(None, found), None)
+        case _:
+            same = type(want) is type(have) and want == have
+    return None if same else f"at {at or '/'} there is {have!r:.80}, {want!r:.80} is expected"

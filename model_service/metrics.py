@@ -1,0 +1,77 @@
+"""A worker's numbers for Prometheus, read from the statistics of its models when someone asks for them."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from model_service.models import LoadedModel, Models
+from model_service.statistics import Histogram
+
+LABELS = ("model", "version")
+
+
+class ModelCollector(Collector):
+    """The models that are loaded now; one that is unloaded takes its series with it."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def collect(self) -> Iterable[Metric]:
+        requests = CounterMetricFamily(
+            "headrace_worker_requests", "Requests answered, by result.", labels=[*LABELS, "result"]
+        )
+        rows = CounterMetricFamily("headrace_worker_rows", "Rows that ran through the engine.", labels=LABELS)
+        tokens = CounterMetricFamily("headrace_worker_tokens", "Tokens that ran, padding left out.", labels=LABELS)
+        padding = CounterMetricFamily("headrace_worker_padding_tokens", "Tokens that were padding.", labels=LABELS)
+        dropped = CounterMetricFamily(
+            "headrace_worker_dropped_items", "Items that expired or were abandoned before they ran.", labels=LABELS
+        )
+        waiting = GaugeMetricFamily("headrace_worker_waiting_rows", "Rows in the queue.", labels=LABELS)
+        latency = HistogramMetricFamily(
+            "headrace_worker_request_seconds", "From a decoded request to its answer.", labels=LABELS
+        )
+        queue = HistogramMetricFamily("headrace_worker_queue_seconds", "How long an item waited.", labels=LABELS)
+        batch = HistogramMetricFamily("headrace_worker_batch_rows", "Rows in a batch.", labels=LABELS)
+        engine = HistogramMetricFamily("headrace_worker_engine_seconds", "One run of the engine.", labels=LABELS)
+        for model in self._models:
+            labels, numbers = _labels(model), model.statistics
+            requests.add_metric([*labels, "success"], numbers.success.count)
+            for kind, failure in numbers.failures.items():
+                requests.add_metric([*labels, kind], failure.count)
+            rows.add_metric(labels, numbers.rows)
+            tokens.add_metric(labels, numbers.tokens)
+            padding.add_metric(labels, numbers.padded_tokens - numbers.tokens)
+            dropped.add_metric(labels, numbers.dropped)
+            waiting.add_metric(labels, model.waiting_rows)
+            for family, histogram in (
+                (latency, numbers.latency),
+                (queue, numbers.queue),
+                (batch, numbers.batch_rows),
+                (engine, numbers.engine),
+            ):
+                family.add_metric(labels, _buckets(histogram), histogram.sum)
+        return [requests, rows, tokens, padding, dropped, waiting, latency, queue, batch, engine]
+
+
+def prometheus_registry(models: Models) -> CollectorRegistry:
+    """A registry of this application's own: several may live in one process."""
+    registry = CollectorRegistry()
+    registry.register(ModelCollector(models))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def _labels(model: LoadedModel) -> list[str]:
+    return [model.name, str(model.number)]
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    buckets, total = [], 0
+    for bound, count in zip([*map(str, histogram.bounds), "+Inf"], histogram.counts, strict=True):
+        total += count
+        buckets.append((bound, float(total)))
+    return buckets

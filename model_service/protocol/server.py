@@ -1,0 +1,82 @@
+"""How gateway and worker serve their applications: uvicorn, on uvloop and httptools."""
+
+import asyncio
+import socket
+from typing import Any, Final, cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# What is larger gains nothing from waiting; and unless it is sent, nobody tells the application to slow down.
+CORK: Final = 64 * 1024
+
+
+class CorkedTransport:
+    """Sends what one turn of the event loop writes in one system call.
+
+    uvicorn writes an answer's head and its body one after the other, and each write costs as much as reading a request.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pending: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        if not self._pending:
+            self._loop.call_soon(self._flush)
+        self._pending.append(data)
+        self._size += len(data)
+        if self._size >= CORK:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        # The client may have hung up since: writing to it then is an error.
+        if self._pending and not self._transport.is_closing():
+            self._transport.write(b"".join(self._pending))
+        self._pending.clear()
+        self._size = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class CorkedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol over a corked transport."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast(asyncio.Transport, CorkedTransport(transport, self.loop)))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there, on a free port where `port` is 0: `getsockname()` says on which."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def url_of(listening: socket.socket) -> str:
+    """`http://host:port` of a socket that listens."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def config(app: Any, host: str, port: int, *, drain_s: int) -> uvicorn.Config:
+    """How to serve `app`. At the end requests have `drain_s` seconds to finish."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=CorkedProtocol,
+        ws="none",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,  # above what load balancers keep their idle connections for
+        timeout_graceful_shutdown=drain_s,
+        log_level="warning",
+    )

@@ -1,0 +1,91 @@
+"""What a worker says about its models, in the JSON of the Open Inference Protocol and of Triton's extensions to it."""
+
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from model_service.models import LoadedModel
+from model_service.reconcile import Slot
+from model_service.statistics import Compute, Duration
+from storage.manifest import TensorSpec
+
+EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
+_STATES = {"loading": "LOADING", "ready": "READY", "failed": "UNAVAILABLE", "unloading": "UNLOADING"}
+
+
+def server_metadata() -> dict[str, Any]:
+    """`GET /v2`."""
+    try:
+        release = version("headrace")
+    except PackageNotFoundError:  # run from a checkout
+        release = "unknown"
+    return {"name": "headrace-worker", "version": release, "extensions": EXTENSIONS}
+
+
+def metadata(model: LoadedModel, versions: Sequence[int]) -> dict[str, Any]:
+    """`GET /v2/models/{model}`; `versions` are those that are loaded."""
+    return {
+        "name": model.name,
+        "versions": [str(number) for number in versions],
+        "platform": "onnxruntime_onnx",
+        "inputs": [_spec(spec) for spec in model.manifest.inputs],
+        "outputs": [_spec(spec) for spec in model.manifest.outputs],
+    }
+
+
+def repository_index(slots: Iterable[Slot]) -> list[dict[str, Any]]:
+    """`POST /v2/repository/index`."""
+    return [
+        {
+            "name": slot.version.model,
+            "version": str(slot.version.number),
+            "state": _STATES[slot.state],
+            "reason": slot.reason or "",
+        }
+        for slot in slots
+    ]
+
+
+def statistics(models: Iterable[LoadedModel]) -> dict[str, Any]:
+    """`GET /v2/models/stats`. Queue and compute times are counted by item: one text, one block of rows."""
+    return {"model_stats": [_statistics(model) for model in models]}
+
+
+def _spec(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+
+
+def _statistics(model: LoadedModel) -> dict[str, Any]:
+    numbers = model.statistics
+    failed = Duration()
+    for failure in numbers.failures.values():
+        failed.add(failure.seconds, failure.count)
+    return {
+        "name": model.name,
+        "version": str(model.number),
+        "last_inference": int(numbers.last_inference * 1000),
+        "inference_count": numbers.rows,
+        "execution_count": numbers.executions,
+        "inference_stats": {
+            "success": _duration(numbers.success),
+            "fail": _duration(failed),
+            "queue": _duration(Duration(numbers.queue.count, numbers.queue.sum)),
+            **_compute(numbers.compute),
+            "cache_hit": _duration(Duration()),
+            "cache_miss": _duration(Duration()),
+        },
+        "batch_stats": [{"batch_size": rows, **_compute(compute)} for rows, compute in sorted(numbers.batches.items())],
+        "memory_usage": [],
+    }
+
+
+def _compute(compute: Compute) -> dict[str, Any]:
+    return {
+        "compute_input": _duration(compute.input),
+        "compute_infer": _duration(compute.infer),
+        "compute_output": _duration(compute.output),
+    }
+
+
+def _duration(duration: Duration) -> dict[str, int]:
+    return {"count": duration.count, "ns": int(duration.seconds * 1e9)}

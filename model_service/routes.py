@@ -1,0 +1,116 @@
+"""The worker's HTTP: the Open Inference Protocol v2 over the loaded models, as ASGI objects."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.routing import Route
+
+from model_service.models import Models
+from model_service.protocol import headers as names
+from model_service.protocol import http
+from model_service.protocol.codec import decode_request, encode_response
+from model_service.protocol.errors import ClientGone, ModelNotReady, ServingError
+from model_service.protocol.http import Receive, Scope, Send
+from model_service.reconcile import Reconciler
+from model_service.reports import metadata, repository_index, server_metadata, statistics
+
+log = logging.getLogger(__name__)
+Path = Mapping[str, str]
+
+
+class Infer:
+    """`POST /v2/models/{model}[/versions/{version}]/infer`, as JSON or with binary tensors."""
+
+    def __init__(self, models: Models, max_body_bytes: int) -> None:
+        self._models = models
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrived = monotonic()
+        try:
+            headers = http.headers_of(scope)
+            path = scope["path_params"]
+            model = self._models.get(path["model"], path.get("version"))
+            body = await http.read_body(receive, headers, self._max_body_bytes)
+            deadline = http.deadline_of(headers, arrived)
+            request = decode_request(body, http.json_length(headers), model.name, None, deadline)
+            with http.CancelOnDisconnect(receive):
+                response = await model.infer(request)
+            await http.send_inference(send, *encode_response(response, request))
+        except ClientGone:
+            return
+        except ServingError as error:
+            await http.send_error(send, error)
+        except Exception:
+            log.exception("%s failed", scope["path"])
+            await http.send_error(send, ServingError("internal error"))
+
+
+class Told:
+    """Answers with the JSON that `tell` makes of the path's parameters."""
+
+    def __init__(self, tell: Callable[[Path], Any]) -> None:
+        self._tell = tell
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await http.send_json(send, self._tell(scope["path_params"]))
+        except ServingError as error:
+            await http.send_error(send, error)
+
+
+class Metrics:
+    """`GET /metrics`, for Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content_type = (names.CONTENT_TYPE, CONTENT_TYPE_LATEST.encode())
+        await http.send_answer(send, generate_latest(self._registry), [content_type])
+
+
+def routes(models: Models, reconciler: Reconciler, metrics: CollectorRegistry, max_body_bytes: int) -> list[Route]:
+    """Every route; they are matched one after the other, so the most called come first."""
+    infer = Infer(models, max_body_bytes)
+    model, version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+
+    def ready(path: Path) -> Any:
+        found = models.get(path["model"], path.get("version"))
+        return {"name": found.name, "version": str(found.number), "ready": True}
+
+    def server_ready(path: Path) -> Any:
+        if reconciler.draining:
+            raise ModelNotReady("this worker is draining")
+        if not reconciler.settled.is_set():
+            raise ModelNotReady("this worker is still loading what it is to serve")
+        return {"ready": True}
+
+    def model_statistics(path: Path) -> Any:
+        if "version" in path:
+            return statistics([models.get(path["model"], path["version"])])
+        models.get(path["model"])
+        return statistics([found for found in models if found.name == path["model"]])
+
+    def told(paths: Iterable[str], tell: Callable[[Path], Any], method: str = "GET") -> list[Route]:
+        return [Route(path, Told(tell), methods=[method]) for path in paths]
+
+    return [
+        Route(f"{version}/infer", infer, methods=["POST"]),
+        Route(f"{model}/infer", infer, methods=["POST"]),
+        *told(["/v2/health/ready"], server_ready),
+        *told(["/v2/health/live"], lambda path: {"live": True}),
+        *told(["/v2", "/v2/"], lambda path: server_metadata()),
+        *told(["/v2/models/stats"], lambda path: statistics(models)),
+        *told([f"{version}/stats", f"{model}/stats"], model_statistics),
+        *told([f"{version}/ready", f"{model}/ready"], ready),
+        *told(
+            [version, model],
+            lambda path: metadata(models.get(path["model"], path.get("version")), models.versions(path["model"])),
+        ),
+        *told(["/v2/repository/index"], lambda path: repository_index(reconciler.slots), method="POST"),
+        Route("/metrics", Metrics(metrics), methods=["GET"]),
+    ]

@@ -1,0 +1,143 @@
+"""Trial load: a version is first loaded in a process of its own, where a graph that crashes the runtime harms nobody.
+
+`python -m model_service.trial FOLDER` reads a manifest from stdin, loads the artifact in FOLDER, warms it up, checks
+its golden cases, and prints one line of JSON: `{"error": null}`, or what went wrong and whose fault it is.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import platform
+import resource
+import signal
+import sys
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from math import ceil
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import orjson
+
+from storage.manifest import Manifest
+
+# What a process does to itself. Any other signal came from outside (the kernel, short of memory; a Ctrl-C, which the
+# whole process group gets) and says nothing about the version.
+CRASHES: Final = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP")
+
+
+class TrialFailed(Exception):
+    """The version did not pass its trial load."""
+
+
+class MachineUnfit(Exception):
+    """This machine cannot load the version; another one may."""
+
+
+async def run_trial(manifest: Manifest, folder: Path, *, threads: int, timeout_s: float) -> None:
+    """Load the artifact in `folder` in a process of its own.
+
+    Raises TrialFailed, or MachineUnfit where the fault is not the version's.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "model_service.trial", str(folder)),
+        *("--threads", str(threads), "--timeout", str(timeout_s)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            out, err = await process.communicate(manifest.model_dump_json().encode())
+    except TimeoutError:
+        raise TrialFailed(f"the trial load took longer than {timeout_s:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    _judge(process.returncode, out, err)
+
+
+@cache
+def runtime() -> str:
+    """The runtime that a trial speaks for, such as `onnxruntime 1.32.0`."""
+    for package in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            return f"{package} {version(package)}"
+        except PackageNotFoundError:
+            continue
+    return "no runtime"
+
+
+@cache
+def processor() -> str:
+    """The kind of processor that a trial speaks for: its model and a hash of what it can do."""
+    fields: dict[str, str] = {}
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            fields.setdefault(key.strip(), value.strip())
+    except OSError:
+        pass  # not Linux
+    model = fields.get("model name") or platform.processor() or platform.machine()
+    features = fields.get("flags") or fields.get("Features") or ""
+    return f"{model[:100]} {hashlib.sha256(features.encode()).hexdigest()[:12]}"
+
+
+def _judge(code: int, out: bytes, err: bytes) -> None:
+    if code < 0:
+        _judge_signal(-code)
+    lines, complaints = out.splitlines(), err.decode(errors="replace").strip().splitlines()
+    try:
+        verdict: dict[str, Any] = orjson.loads(lines[-1])  # a runtime may have printed lines of its own before
+        error, machine = verdict["error"], verdict.get("machine", False)
+    except (IndexError, KeyError, TypeError, orjson.JSONDecodeError):
+        last = complaints[-1] if complaints else "it said nothing"
+        raise TrialFailed(f"the trial load ended with status {code}: {last}") from None
+    if error is not None:
+        raise MachineUnfit(error) if machine else TrialFailed(error)
+
+
+def _judge_signal(number: int) -> NoReturn:
+    name = str(number)
+    with suppress(ValueError):  # a real-time signal has no name
+        name = signal.Signals(number).name
+    if name in CRASHES:
+        raise TrialFailed(f"the trial load was killed by {name}: the graph crashes the runtime")
+    hint = "out of memory, most likely" if name == "SIGKILL" else "it was told to stop"
+    raise MachineUnfit(f"the trial load was killed by {name}: {hint}")
+
+
+async def _load(manifest: Manifest, folder: Path, threads: int) -> dict[str, Any]:
+    from model_service.engines.base import ProviderMissing
+    from model_service.models import LoadedModel
+    from model_service.warmup import warm_up
+
+    try:
+        model = LoadedModel.open(manifest.name, 1, manifest, folder, threads=threads)
+        await warm_up(model, folder)
+    except (ProviderMissing, MemoryError) as error:
+        return {"error": str(error) or "out of memory", "machine": True}
+    except Exception as error:  # whatever a graph and a runtime come up with is the reason that people will read
+        return {"error": str(error) or repr(error)}
+    return {"error": None}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m model_service.trial", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the artifact's files")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds")
+    options = parser.parse_args()
+    # A worker that is killed takes no child with it: this one ends by itself.
+    signal.alarm(ceil(options.timeout) + 5)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    manifest = Manifest.model_validate_json(sys.stdin.buffer.read())
+    verdict = asyncio.run(_load(manifest, options.folder, options.threads))
+    sys.stdout.buffer.write(orjson.dumps(verdict) + b"\n")
+
+
+if __name__ == "__main__":
+    main()
