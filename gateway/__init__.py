@@ -1,0 +1,1 @@
+"""Who may ask, what answers, which replica."""

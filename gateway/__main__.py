@@ -1,0 +1,34 @@
+"""`python -m gateway`: the gateway process."""
+
+import logging
+from contextlib import suppress
+
+import uvicorn
+
+from cache.settings import CacheSettings
+from gateway.app import create_app
+from gateway.parts import open_parts
+from gateway.settings import GatewaySettings
+from model_service.protocol import server
+from storage.settings import StorageSettings
+
+DRAIN_S = 30
+log = logging.getLogger("gateway")
+
+
+def main() -> None:
+    """Read the environment, once, and serve until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = GatewaySettings()
+    app = create_app(open_parts(settings, StorageSettings(), CacheSettings()))
+    listening = server.listen(settings.host, settings.port)
+    gateway = uvicorn.Server(server.config(app, settings.host, settings.port, drain_s=DRAIN_S))
+    log.info("gateway on %s", server.url_of(listening))
+    with suppress(KeyboardInterrupt):
+        gateway.run(sockets=[listening])
+    if not gateway.started:
+        raise SystemExit(f"the gateway could not start on {server.url_of(listening)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""How many requests are served at once."""
+
+from types import TracebackType
+
+from model_service.protocol.errors import TooManyRequests
+
+
+class Admission:
+    """`with admission:` takes one of `limit` places or raises TooManyRequests: waiting here would only hide the load."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.in_flight = 0
+
+    def __enter__(self) -> None:
+        if self.in_flight >= self.limit:
+            raise TooManyRequests(f"{self.limit} requests are being served, which is the limit", retry_after=1)
+        self.in_flight += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.in_flight -= 1

@@ -1,0 +1,1 @@
+"""One file a protocol, each thin over the pipeline."""

@@ -1,0 +1,186 @@
+"""The admin API: what models there are, which version answers, and the files that they consist of."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from gateway.api.errors import documented
+from gateway.auth import AdminAccess
+from gateway.membership import Membership
+from model_service.protocol.errors import Conflict, InvalidInput, NotFound
+from storage.artifacts import ArtifactStore, FileRef
+from storage.manifest import Manifest
+from storage.registry import STABLE, Registry
+from storage.views import EventView, ModelView, ReplicaView, VersionView
+
+Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="sha256 of the file's bytes.")]
+Name = Annotated[str, Path(description="The model's name.")]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="The version's number.")]
+Alias = Annotated[str, Field(description="A movable name for a version; `stable` answers unversioned requests.")]
+
+_BINARY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "The file's bytes.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+class Publication(BaseModel):
+    """A new version: every file that `manifest` names must have been uploaded.
+
+    `alias` is pointed at it; without one a model's first version becomes `stable`, and others wait to be promoted.
+    """
+
+    manifest: Manifest
+    alias: Alias | None = None
+
+
+class Promotion(BaseModel):
+    """Which version `alias` shall name: a number, or another alias of the model."""
+
+    version: int | str
+    alias: Alias = STABLE
+
+
+class Rollback(BaseModel):
+    """Which alias shall go back to the version that it named before."""
+
+    alias: Alias = STABLE
+
+
+class Weights(BaseModel):
+    """Shares of the unversioned requests, by version number or alias; null gives them all to `stable`."""
+
+    weights: dict[str, float] | None
+
+
+def router(
+    registry: Registry, artifacts: ArtifactStore, membership: Membership, access: AdminAccess, max_file_bytes: int
+) -> APIRouter:
+    """What it changes is in the route table of this gateway before it answers, and in the others' a moment later."""
+    router = APIRouter(
+        prefix="/admin", tags=["Admin"], dependencies=[Depends(access)], responses=documented(401, 403, 503)
+    )
+
+    @router.get("/models", summary="All models")
+    async def list_models() -> list[ModelView]:
+        return await registry.models()
+
+    @router.get("/models/{name}", summary="One model", responses=documented(404))
+    async def read_model(name: Name) -> ModelView:
+        return await registry.model(name)
+
+    @router.post("/models/{name}/versions", summary="Publish a version", responses=documented(400, 409, 413))
+    async def publish_version(name: Name, asked: Publication, request: Request) -> VersionView:
+        """The same manifest again is the same version: publishing is safe to repeat."""
+        manifest = asked.manifest
+        if manifest.name != name:
+            raise InvalidInput(f"the manifest is of model '{manifest.name}', the path names '{name}'")
+        if missing := [f"{f.path} ({f.sha256})" for f in manifest.files if not await artifacts.has(f.sha256)]:
+            raise Conflict(f"upload these files first, PUT /admin/files/<sha256>: {', '.join(missing)}")
+        version = await registry.publish(manifest, alias=asked.alias, actor=_actor(request))
+        await membership.refresh()
+        return version
+
+    @router.post("/models/{name}/promote", summary="Point an alias at a version", responses=documented(400, 404))
+    async def promote(name: Name, asked: Promotion, request: Request) -> VersionView:
+        """The version that the alias named before goes on answering until a worker has loaded the new one."""
+        version = await registry.promote(name, asked.version, alias=asked.alias, actor=_actor(request))
+        await membership.refresh()
+        return version
+
+    @router.post(
+        "/models/{name}/rollback",
+        summary="Point an alias back at what it named before",
+        responses=documented(400, 404, 409),
+    )
+    async def rollback(
+        name: Name, request: Request, asked: Annotated[Rollback, Body(default_factory=Rollback)]
+    ) -> VersionView:
+        """Each call goes one version further back."""
+        version = await registry.rollback(name, alias=asked.alias, actor=_actor(request))
+        await membership.refresh()
+        return version
+
+    @router.put("/models/{name}/route", summary="Share a model's requests out", responses=documented(400, 404))
+    async def set_route(name: Name, asked: Weights, request: Request) -> ModelView:
+        await registry.set_route(name, asked.weights, actor=_actor(request))
+        await membership.refresh()
+        return await registry.model(name)
+
+    @router.post("/models/{name}/load", summary="Have workers load a model", responses=documented(404))
+    async def load_model(name: Name, request: Request) -> ModelView:
+        """Returns at once; `/v2/models/{model}/ready` says when it can be asked."""
+        return await set_enabled(name, True, request)
+
+    @router.post("/models/{name}/unload", summary="Have workers unload a model", responses=documented(404))
+    async def unload_model(name: Name, request: Request) -> ModelView:
+        """Returns at once; the model and its versions stay in the registry."""
+        return await set_enabled(name, False, request)
+
+    async def set_enabled(name: str, enabled: bool, request: Request) -> ModelView:
+        await registry.set_enabled(name, enabled, actor=_actor(request))
+        await membership.refresh()
+        return await registry.model(name)
+
+    @router.post(
+        "/models/{name}/versions/{number}/retry", summary="Try a failed version again", responses=documented(400, 404)
+    )
+    async def retry_version(name: Name, number: Number, request: Request) -> VersionView:
+        version = await registry.retry(name, number, actor=_actor(request))
+        await membership.refresh()
+        return version
+
+    @router.delete("/models/{name}", status_code=204, summary="Remove a model", responses=documented(404))
+    async def remove_model(name: Name, request: Request) -> None:
+        """With all its versions, at once. Its events stay, and so do its files."""
+        await registry.remove(name, actor=_actor(request))
+        await membership.refresh()
+
+    @router.delete("/models/{name}/versions/{number}", summary="Remove a version", responses=documented(400, 404, 409))
+    async def remove_version(name: Name, number: Number, request: Request) -> ModelView:
+        """Not while an alias or a route names it. Its number is never given again."""
+        await registry.remove(name, number, actor=_actor(request))
+        await membership.refresh()
+        return await registry.model(name)
+
+    @router.put(
+        "/files/{sha256}",
+        summary="Upload a file",
+        responses=documented(400, 413),
+        openapi_extra=_BINARY,
+        max_body_size=max_file_bytes,
+    )
+    async def upload_file(sha256: Sha256, request: Request) -> FileRef:
+        """The bytes are stored as they come, under the sha256 that they must have. Uploading again is safe."""
+        return await artifacts.put(request.stream(), sha256)
+
+    @router.head(
+        "/files/{sha256}", summary="Whether a file is there", responses=documented(400, 404), response_class=Response
+    )
+    async def has_file(sha256: Sha256) -> Response:
+        if not await artifacts.has(sha256):
+            raise NotFound(f"there is no file {sha256}: upload it, PUT /admin/files/{sha256}")
+        return Response()
+
+    @router.get("/events", summary="What was done, the latest first", responses=documented(400))
+    async def list_events(
+        model: Annotated[str | None, Query(pattern="^[A-Za-z0-9._-]{1,128}$", description="Of this one only.")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> list[EventView]:
+        return await registry.events(model, limit)
+
+    @router.get("/replicas", summary="The workers and what they have loaded")
+    async def list_replicas() -> list[ReplicaView]:
+        return await registry.replicas()
+
+    return router
+
+
+def _actor(request: Request) -> str:
+    """Who asked, as far as one token can tell: the address."""
+    return request.client.host if request.client else ""

@@ -1,0 +1,110 @@
+"""The way in and out that all inference protocols share: an ASGI object, as no framework stands on the hot path."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final, Protocol
+
+from gateway.api import compression
+from gateway.api.errors import refuse
+from gateway.metrics import Metrics
+from gateway.pipeline import Answer, Gateway
+from model_service.protocol import headers as names
+from model_service.protocol import http
+from model_service.protocol.errors import ClientGone, ModelNotReady, ServingError
+from model_service.protocol.http import Headers, Receive, Scope, Send
+from model_service.protocol.messages import InferRequest
+
+log = logging.getLogger(__name__)
+
+_WAIT_S: Final = 0.1  # between two looks at whether a model that is waited for is loaded
+
+Rendered = tuple[bytes, list[tuple[bytes, bytes]]]  # a body, and the headers that describe it
+
+
+@dataclass(slots=True, frozen=True)
+class Question:
+    """A request, and how its answer looks in the protocol that it came by.
+
+    With `wait`, a model that is not loaded yet is waited for, until the deadline.
+    """
+
+    request: InferRequest
+    render: Callable[[Answer], Rendered]
+    no_cache: bool = False
+    wait: bool = False
+
+
+class Decode(Protocol):
+    """Reads one protocol's body. Raises InvalidInput, ModelNotFound."""
+
+    def __call__(self, path: Mapping[str, str], headers: Headers, body: bytes) -> Question: ...
+
+
+@dataclass(slots=True, frozen=True)
+class Limits:
+    """Bytes of a body, and seconds that a request may take: unless it says, and at most."""
+
+    body_bytes: int
+    default_timeout_s: float
+    max_timeout_s: float
+
+
+class InferenceEndpoint:
+    """Serves one protocol's inference requests."""
+
+    def __init__(self, protocol: str, decode: Decode, gateway: Gateway, metrics: Metrics, limits: Limits) -> None:
+        self._protocol = protocol
+        self._decode = decode
+        self._gateway = gateway
+        self._metrics = metrics
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = monotonic()
+        model = version = outcome = ""
+        headers = http.headers_of(scope)
+        request_id = (names.REQUEST_ID, headers.get(names.REQUEST_ID) or os.urandom(8).hex().encode())
+        try:
+            question = self._decode(scope["path_params"], headers, await self._body(receive, headers))
+            question.request.deadline = self._deadline(headers, started)
+            with http.CancelOnDisconnect(receive):
+                answer = await self._answer(question, b"no-cache" in headers.get(names.CACHE_CONTROL, b""))
+            model, version, outcome = answer.response.model, answer.response.version, answer.cache
+            content, described = question.render(answer)
+            if (coding := compression.wanted(headers)) is not None:
+                content = await compression.compress(content, coding)
+                described = [*described, (names.CONTENT_ENCODING, coding)]
+            await http.send_answer(send, content, [*described, (names.CACHE_STATUS, answer.cache.encode()), request_id])
+        except ClientGone as error:
+            outcome = type(error).__name__
+        except ServingError as error:
+            outcome = type(error).__name__
+            await refuse(scope, send, error, [request_id])
+        except Exception:
+            outcome = "InternalError"
+            log.exception("request %s failed", request_id[1].decode("latin-1"))
+            await refuse(scope, send, ServingError("internal error"), [request_id])
+        self._metrics.answered(self._protocol, model, version, outcome, monotonic() - started)
+
+    async def _answer(self, question: Question, no_cache: bool) -> Answer:
+        request, no_cache = question.request, no_cache or question.no_cache
+        while True:
+            try:
+                return await self._gateway.infer(request, no_cache=no_cache)
+            except ModelNotReady:
+                if not question.wait or request.deadline is None or monotonic() >= request.deadline:
+                    raise
+            await asyncio.sleep(_WAIT_S)
+
+    async def _body(self, receive: Receive, headers: Headers) -> bytes:
+        return await http.read_body(receive, headers, self._limits.body_bytes)
+
+    def _deadline(self, headers: Headers, started: float) -> float:
+        asked = http.deadline_of(headers, started)
+        if asked is None:
+            return started + self._limits.default_timeout_s
+        return min(asked, started + self._limits.max_timeout_s)

@@ -1,0 +1,45 @@
+"""What the gateway tells about itself: its metrics, and the page that shows its API."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from fastapi import APIRouter
+from fastapi.openapi.docs import get_swagger_ui_html
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+NAME: Final = "headrace"
+# Swagger UI's files, from a package that carries them: /docs works where no content network can be reached.
+_SWAGGER_UI: Final = ("fastapi_swagger", "resources")
+
+
+def release() -> str:
+    """The version of headrace."""
+    try:
+        return version(NAME)
+    except PackageNotFoundError:  # run from its source, not installed
+        return "0+source"
+
+
+def router(metrics: CollectorRegistry) -> APIRouter:
+    """`/metrics` for Prometheus, `/docs` for people."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/metrics")
+    async def read_metrics() -> Response:
+        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get("/docs")
+    async def docs() -> HTMLResponse:
+        # Relative, so that the page works behind a proxy that puts a prefix before our paths.
+        return get_swagger_ui_html(
+            title=NAME,
+            openapi_url="openapi.json",
+            swagger_js_url="docs/files/swagger-ui-bundle.js",
+            swagger_css_url="docs/files/swagger-ui.css",
+            swagger_favicon_url="docs/files/favicon-32x32.png",
+        )
+
+    router.mount("/docs/files", StaticFiles(packages=[_SWAGGER_UI]))
+    return router

@@ -1,0 +1,71 @@
+"""Chooses a replica: the one with the fewest outstanding requests among those that are well."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from urllib.parse import urlsplit
+
+from model_service.protocol.errors import WorkerUnavailable
+
+EJECT_S = 1.0  # after the first connection failure; doubles with each further one
+EJECT_MAX_S = 30.0
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """A running worker, as this gateway sees it. It outlives the route tables that name it."""
+
+    id: str
+    url: str
+    host: str
+    port: int
+    outstanding: int = 0
+    failures: int = 0  # connection failures in a row
+    ejected_until: float = 0.0
+    healthy: bool = True  # what the last health check said
+
+    @classmethod
+    def at(cls, url: str, id: str | None = None) -> "Replica":
+        """The replica behind `http://host:port`."""
+        parts = urlsplit(url)
+        return cls(id or url, url, parts.hostname or "127.0.0.1", parts.port or 80)
+
+    def succeeded(self) -> None:
+        """It answered, so whatever was wrong with its connections is over."""
+        self.failures = 0
+        self.ejected_until = 0.0
+
+    def failed(self) -> None:
+        """A connection to it failed: leave it alone for a while, longer each time."""
+        self.ejected_until = monotonic() + min(EJECT_S * 2**self.failures, EJECT_MAX_S)
+        self.failures += 1
+
+    def available(self, now: float) -> bool:
+        return self.healthy and now >= self.ejected_until
+
+
+class Balancer:
+    """Least outstanding requests; replicas with equally many take turns."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+
+    def choose(self, replicas: Sequence[Replica], avoid: Replica | None = None) -> Replica:
+        """A replica for one request, not `avoid` where there is another.
+
+        Where none is well, all are tried again: a wrong verdict must not refuse what might be answered.
+        Raises WorkerUnavailable where there is none at all.
+        """
+        if not replicas:
+            raise WorkerUnavailable(retry_after=1)
+        now = monotonic()
+        candidates = [r for r in replicas if r.available(now) and r is not avoid]
+        if not candidates:
+            candidates = [r for r in replicas if r is not avoid] or list(replicas)
+        self._turn += 1
+        start = self._turn % len(candidates)
+        return min(candidates[start:] + candidates[:start], key=_outstanding)
+
+
+def _outstanding(replica: Replica) -> int:
+    return replica.outstanding

@@ -1,0 +1,114 @@
+"""Keeps the route table and the replicas' health up to date, off the hot path."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from time import monotonic
+
+from gateway.balancer import Replica
+from gateway.connection import ConnectionFailed
+from gateway.routing import RouteTable, build_table
+from gateway.worker_client import WorkerClient
+from storage.registry import Registry
+from storage.views import ReplicaView
+
+log = logging.getLogger(__name__)
+
+
+class Membership:
+    """Reads the registry every `refresh_s`; `table` is what requests are routed by.
+
+    A replica is alive while its heartbeat counts on, timed by this process's own clock. With `upstream`, a load
+    balancer stands between: a version is routed to once it is loaded on every living replica, as any may be asked.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        client: WorkerClient,
+        *,
+        refresh_s: float,
+        replica_timeout_s: float,
+        health_interval_s: float,
+        upstream: str | None = None,
+    ) -> None:
+        self.table = RouteTable()
+        self.replicas: dict[str, Replica] = {}
+        self._registry = registry
+        self._client = client
+        self._refresh_s = refresh_s
+        self._timeout_s = replica_timeout_s
+        self._health_interval_s = health_interval_s
+        self._upstream = Replica.at(upstream) if upstream else None
+        self._beats: dict[str, tuple[int, float]] = {}  # the heartbeat last seen, and when it was new
+        self._reading = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Refresh and check health until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_refreshing())
+            if self._upstream is None:
+                tasks.create_task(self._keep_checking())
+
+    async def refresh(self) -> None:
+        """Read the registry once. Raises what the database raises."""
+        async with self._reading:  # or what was read earlier could be stored later
+            snapshot = await self._registry.snapshot()
+            living = self._living(snapshot.replicas)
+            self._follow(living)
+            self.table = build_table(snapshot.models, self._ready(living))
+
+    async def _keep_refreshing(self) -> None:
+        failing = False
+        while True:
+            try:
+                await self.refresh()
+                if failing:
+                    log.warning("the registry answers again")
+                failing = False
+            except Exception as error:  # whatever is wrong with the database, what is loaded goes on answering
+                if not failing:
+                    log.error("the registry cannot be read, routes stay as they are: %r", error)
+                failing = True
+            await asyncio.sleep(self._refresh_s)
+
+    def _living(self, views: Sequence[ReplicaView]) -> list[ReplicaView]:
+        now = monotonic()
+        self._beats = {
+            view.id: (view.beat, seen[1] if (seen := self._beats.get(view.id)) and seen[0] == view.beat else now)
+            for view in views
+        }
+        return [v for v in views if not v.draining and now - self._beats[v.id][1] < self._timeout_s]
+
+    def _follow(self, living: Sequence[ReplicaView]) -> None:
+        """Known replicas keep their counters; new ones begin; those that are gone lose their connections."""
+        before = self.replicas
+        self.replicas = {v.id: before.get(v.id) or Replica.at(v.url, v.id) for v in living}
+        for gone in before.keys() - self.replicas.keys():
+            self._client.forget(before[gone].url)
+
+    def _ready(self, living: Sequence[ReplicaView]) -> Mapping[int, tuple[Replica, ...]]:
+        holders: dict[int, list[Replica]] = {}
+        for view in living:
+            for version_id, there in view.versions.items():
+                if there["state"] == "ready":
+                    holders.setdefault(int(version_id), []).append(self.replicas[view.id])
+        if self._upstream is not None:
+            return {id: (self._upstream,) for id, held in holders.items() if len(held) == len(living)}
+        return {id: tuple(held) for id, held in holders.items()}
+
+    async def _keep_checking(self) -> None:
+        while True:
+            await asyncio.gather(*(self._check(replica) for replica in self.replicas.values()))
+            await asyncio.sleep(self._health_interval_s)
+
+    async def _check(self, replica: Replica) -> None:
+        try:
+            async with asyncio.timeout(self._health_interval_s):
+                reply = await self._client.request(replica, b"GET", b"/v2/health/ready")
+            healthy = reply.status == 200
+        except (ConnectionFailed, TimeoutError):
+            healthy = False
+        if healthy != replica.healthy:
+            log.warning("worker %s is %s", replica.url, "well again" if healthy else "not ready")
+        replica.healthy = healthy

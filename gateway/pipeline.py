@@ -1,0 +1,100 @@
+"""The whole story of a request: admitted, routed, looked up, or else computed by a worker."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Literal, Protocol
+
+from cache.key import cache_key
+from cache.response_cache import ResponseCache
+from gateway.admission import Admission
+from gateway.connection import Reply
+from gateway.routing import RouteTable, Target
+from model_service.protocol import headers
+from model_service.protocol.codec import decode_response
+from model_service.protocol.errors import DeadlineExceeded
+from model_service.protocol.messages import InferRequest, InferResponse
+
+CacheStatus = Literal["hit", "miss", "bypass"]
+
+
+@dataclass(slots=True, frozen=True)
+class Answer:
+    """A response, and what the cache had to do with it."""
+
+    response: InferResponse
+    cache: CacheStatus
+
+
+class Routes(Protocol):
+    """Who knows the present route table."""
+
+    table: RouteTable
+
+
+class Workers(Protocol):
+    """Who computes an answer."""
+
+    async def infer(self, target: Target, request: InferRequest) -> Reply: ...
+
+
+class Gateway:
+    """Every protocol's way to the models."""
+
+    def __init__(self, routes: Routes, workers: Workers, cache: ResponseCache, admission: Admission) -> None:
+        self.routes = routes
+        self.cache = cache
+        self.admission = admission
+        self._workers = workers
+
+    async def infer(self, request: InferRequest, *, scope: str = "", no_cache: bool = False) -> Answer:
+        """The answer to `request`; a ServingError where there is none. `scope` keeps tenants' cached answers apart."""
+        with self.admission:
+            target = self.routes.table.resolve(request.model, request.version)
+            if no_cache or target.cache_ttl_s == 0:
+                async with _deadline(request):
+                    return _answer(target, await self._compute(target, request), "bypass")
+            outputs = [output.name for output in request.outputs]
+            key = cache_key(scope, target.digest, request.inputs, outputs, request.parameters)
+            if (held := self.cache.peek(key)) is not None:
+                return _answer(target, held, "hit")
+            async with _deadline(request):
+                return await self._cached(key, target, request)
+
+    async def _cached(self, key: bytes, target: Target, request: InferRequest) -> Answer:
+        while True:
+            try:
+                value, status = await self.cache.get_or_compute(
+                    key, target.cache_ttl_s, lambda: self._compute(target, request)
+                )
+            except DeadlineExceeded:
+                # It may be the deadline of the request that this one had joined: then compute on our own account.
+                if request.deadline is None or monotonic() >= request.deadline:
+                    raise
+            else:
+                return _answer(target, value, status)
+
+    async def _compute(self, target: Target, request: InferRequest) -> bytes:
+        """The worker's answer as the cache keeps it: the length of its JSON, then its body as it came."""
+        reply = await self._workers.infer(target, request)
+        length = int(reply.headers.get(headers.INFERENCE_HEADER_CONTENT_LENGTH, len(reply.body)))
+        return struct.pack("<I", length) + reply.body
+
+
+@asynccontextmanager
+async def _deadline(request: InferRequest) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(None if request.deadline is None else request.deadline - monotonic()):
+            yield
+    except TimeoutError as error:
+        raise DeadlineExceeded from error
+
+
+def _answer(target: Target, value: bytes, cache: CacheStatus) -> Answer:
+    (length,) = struct.unpack_from("<I", value)
+    response = decode_response(value[4:], length)
+    # Named by the target: the same artifact may have been another version when the answer was computed.
+    return Answer(InferResponse(target.model, target.version, response.outputs, response.parameters), cache)

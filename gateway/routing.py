@@ -1,0 +1,140 @@
+"""Which version answers a request, and which replicas hold it: an immutable snapshot, replaced whole."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from random import random
+
+from gateway.balancer import Replica
+from model_service.protocol.errors import ModelNotFound, ModelNotReady
+from storage.manifest import Manifest
+from storage.views import ModelView, VersionView
+
+DEFAULT_ALIAS = "stable"
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Target:
+    """One version, where it is loaded. `path` is its infer path on a worker."""
+
+    model: str
+    version: str
+    digest: str
+    manifest: Manifest
+    cache_ttl_s: int
+    replicas: tuple[Replica, ...]
+    path: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class ModelRoute:
+    """What a model's name leads to. `shares` are the cumulated weights of unversioned requests, the last one 1."""
+
+    name: str
+    enabled: bool
+    versions: Mapping[str, Target]  # by number and by alias; also those that are loaded nowhere
+    shares: tuple[tuple[float, Target], ...]
+    failure: str | None = None  # of the version that should answer
+
+    def resolve(self, version: str | None) -> Target:
+        """The version that answers. Raises ModelNotFound where there is no such version."""
+        if version is not None:
+            if (target := self.versions.get(version)) is None:
+                known = ", ".join(self.versions) or "none"
+                raise ModelNotFound(f"model '{self.name}' has no version '{version}'; there are: {known}")
+            return target
+        if not self.shares:
+            raise ModelNotFound(
+                f"model '{self.name}' has no '{DEFAULT_ALIAS}' version: promote one, or name a version in the path"
+            )
+        if len(self.shares) == 1:
+            return self.shares[0][1]
+        point = random()
+        return next(target for limit, target in self.shares if point < limit)
+
+
+@dataclass(slots=True, frozen=True)
+class RouteTable:
+    """All models. An empty table says that the registry has not been read yet."""
+
+    models: Mapping[str, ModelRoute] = field(default_factory=dict)
+    loaded: bool = False
+
+    def model(self, name: str) -> ModelRoute:
+        """Raises ModelNotFound, and ModelNotReady while the registry has not been read."""
+        if (route := self.models.get(name)) is not None:
+            return route
+        if not self.loaded:
+            raise ModelNotReady("the registry has not been read yet", retry_after=1)
+        raise ModelNotFound(f"no model '{name}'")
+
+    def resolve(self, model: str, version: str | None) -> Target:
+        """The version that answers, loaded on at least one replica. Raises ModelNotFound, ModelNotReady."""
+        route = self.model(model)
+        target = route.resolve(version)
+        if not target.replicas:
+            why = (
+                "is unloaded: load it first"
+                if not route.enabled
+                else route.failure or "is not loaded on any worker yet"
+            )
+            raise ModelNotReady(f"version {target.version} of model '{model}' {why}", retry_after=1)
+        return target
+
+
+def build_table(models: Sequence[ModelView], ready: Mapping[int, tuple[Replica, ...]]) -> RouteTable:
+    """The table for these models; `ready` maps a version's id to the replicas that have it loaded."""
+    return RouteTable({model.name: _route(model, ready) for model in models}, loaded=True)
+
+
+def _route(model: ModelView, ready: Mapping[int, tuple[Replica, ...]]) -> ModelRoute:
+    targets = {version.number: _target(version, ready.get(version.id, ())) for version in model.versions}
+    failures = {version.number: version.failure for version in model.versions}
+    versions = {str(number): target for number, target in targets.items()}
+    for alias in model.aliases:
+        versions[alias] = _aliased(model, alias, targets)
+    weights = model.weights or ({DEFAULT_ALIAS: 1.0} if DEFAULT_ALIAS in versions else {})
+    stable = model.aliases.get(DEFAULT_ALIAS)
+    failure = failures.get(stable) if stable is not None else None
+    return ModelRoute(
+        name=model.name,
+        enabled=model.enabled,
+        versions=versions,
+        shares=_shares(
+            [(versions[name], weight) for name, weight in weights.items() if name in versions and weight > 0]
+        ),
+        failure=f"failed to load: {failure}" if failure else None,
+    )
+
+
+def _aliased(model: ModelView, alias: str, targets: Mapping[int, Target]) -> Target:
+    """The version an alias leads to.
+
+    While the one it was moved to is loaded nowhere, the one before it goes on answering: a promotion costs no request.
+    """
+    current = targets[model.aliases[alias]]
+    before = (targets[number] for number in reversed(model.history[alias]) if number in targets)
+    return next((target for target in (current, *before) if target.replicas), current)
+
+
+def _shares(weights: Sequence[tuple[Target, float]]) -> tuple[tuple[float, Target], ...]:
+    # A version that is loaded nowhere gets no share, unless none is loaded at all: then the error should name it.
+    loaded = [(target, weight) for target, weight in weights if target.replicas] or weights
+    total = sum(weight for _, weight in loaded)
+    limits = accumulate(weight / total for _, weight in loaded)
+    shares = [(limit, target) for limit, (target, _) in zip(limits, loaded, strict=True)]
+    if shares:
+        shares[-1] = (1.0, shares[-1][1])  # not 0.9999...
+    return tuple(shares)
+
+
+def _target(version: VersionView, replicas: tuple[Replica, ...]) -> Target:
+    return Target(
+        model=version.model,
+        version=str(version.number),
+        digest=version.digest,
+        manifest=version.manifest,
+        cache_ttl_s=version.manifest.cache_ttl_s,
+        replicas=replicas,
+        path=f"/v2/models/{version.model}/versions/{version.number}/infer".encode(),
+    )

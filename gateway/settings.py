@@ -1,0 +1,31 @@
+"""What the gateway is told by its environment, read once in `__main__`."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GatewaySettings(BaseSettings):
+    """The gateway process."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_GATEWAY_")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    admin_token: str | None = Field(
+        None,
+        description="Bearer token of the admin API. Without one the admin API answers on a loopback address only.",
+    )
+    upstream: str | None = Field(
+        None,
+        description="URL of a load balancer (Envoy) before the workers. The gateway then neither balances nor retries.",
+    )
+    max_in_flight: int = Field(1024, ge=1, description="Inference requests served at once; one more is answered 429.")
+    max_body_bytes: int = Field(64 << 20, ge=1, description="Largest request body, before and after decompression.")
+    max_file_bytes: int = Field(16 << 30, ge=1, description="Largest artifact file that the admin API takes.")
+    default_timeout_ms: int = Field(30_000, ge=1, description="How long a request may take that names no deadline.")
+    max_timeout_ms: int = Field(300_000, ge=1, description="The longest deadline that a request may name.")
+    refresh_s: float = Field(0.5, gt=0, description="How often the route table is read from the registry.")
+    replica_timeout_s: float = Field(
+        5.0, gt=0, description="A worker whose heartbeat stands still for this long gets no more requests."
+    )
+    health_interval_s: float = Field(1.0, gt=0, description="How often each worker is asked whether it is ready.")

@@ -1,0 +1,84 @@
+"""Asks a replica of a version for an answer, and another one if the connection breaks: the one layer that retries."""
+
+from dataclasses import dataclass
+from time import monotonic
+
+import orjson
+
+from gateway.balancer import Balancer, Replica
+from gateway.connection import ConnectionFailed, Reply
+from gateway.routing import Target
+from gateway.worker_client import WorkerClient
+from model_service.protocol import headers
+from model_service.protocol.codec import encode_request
+from model_service.protocol.errors import DeadlineExceeded, ServingError, WorkerUnavailable
+from model_service.protocol.messages import InferRequest
+from model_service.protocol.status import from_wire
+
+
+@dataclass(slots=True)
+class WorkerStats:
+    """Counted since the process began."""
+
+    retries: int = 0
+    connection_failures: int = 0
+
+
+class Workers:
+    """`attempts` is 2 where this gateway balances, 1 where a load balancer before the workers does the retrying."""
+
+    def __init__(self, client: WorkerClient, balancer: Balancer, *, attempts: int = 2) -> None:
+        self.stats = WorkerStats()
+        self._client = client
+        self._balancer = balancer
+        self._attempts = attempts
+
+    async def infer(self, target: Target, request: InferRequest) -> Reply:
+        """The worker's answer, in binary form, status 200.
+
+        Raises the worker's own error; WorkerUnavailable where no connection held; DeadlineExceeded.
+        """
+        body, json_length = encode_request(request)
+        replica: Replica | None = None
+        for attempt in range(self._attempts):
+            replica = self._balancer.choose(target.replicas, avoid=replica)
+            self.stats.retries += attempt
+            replica.outstanding += 1
+            try:
+                # An inference changes nothing, so asking twice is safe however far the first attempt got.
+                lines = _lines(json_length, request.deadline)
+                reply = await self._client.request(replica, b"POST", target.path, lines, body)
+            except ConnectionFailed as error:
+                self.stats.connection_failures += 1
+                replica.failed()
+                failure = error
+            else:
+                replica.succeeded()
+                if reply.status != 200:
+                    raise _error(reply)
+                return reply
+            finally:
+                replica.outstanding -= 1
+        raise WorkerUnavailable(f"no worker could be reached: {failure}", retry_after=1)
+
+
+def _lines(json_length: int, deadline: float | None) -> bytes:
+    lines = b"%b: %d\r\n" % (headers.INFERENCE_HEADER_CONTENT_LENGTH, json_length)
+    if deadline is None:
+        return lines
+    left = deadline - monotonic()
+    if left <= 0:
+        raise DeadlineExceeded
+    return lines + b"%b: %d\r\n" % (headers.TIMEOUT_MS, max(1, int(left * 1000)))
+
+
+def _error(reply: Reply) -> ServingError:
+    try:
+        message = str(orjson.loads(reply.body)["error"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        message = f"a worker answered {reply.status} without saying why"
+    code = reply.headers.get(headers.ERROR)
+    retry_after = reply.headers.get(headers.RETRY_AFTER)
+    return from_wire(
+        reply.status, code.decode() if code else None, message, float(retry_after) if retry_after else None
+    )

@@ -1,0 +1,204 @@
+"""A real platform for integration tests: Valkey, one worker and a gateway, with models of every task."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from onnx import TensorProto, helper
+
+from storage.manifest import Manifest
+from tests.servers import free_port, valkey_server
+from tests.unit.model_service.graphs import Port, save_graph, save_token_table
+from tests.unit.model_service.texts import copy_tokenizer, token_id
+from training import digits, minilm
+from training.artifact import write_manifest
+
+START_LIMIT_S = 60
+# One output for each datatype of `kinds`, equal to its input.
+KINDS = {
+    "BOOL": TensorProto.BOOL,
+    "INT8": TensorProto.INT8,
+    "INT64": TensorProto.INT64,
+    "UINT8": TensorProto.UINT8,
+    "FP16": TensorProto.FLOAT16,
+    "FP32": TensorProto.FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BYTES": TensorProto.STRING,
+}
+SENTIMENTS = ("negative", "neutral", "positive")
+ENTITIES = ("O", "B-PER", "I-PER")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where the gateway answers, and the artifacts that were published: folders with a `manifest.json`, by model."""
+
+    url: str
+    worker_url: str
+    artifacts: Mapping[str, Path]
+    worker: subprocess.Popen[bytes]
+    http: httpx.Client = field(repr=False)
+
+    @property
+    def host(self) -> str:
+        return self.url.removeprefix("http://")
+
+    def publish(self, folder: Path, name: str | None = None, alias: str | None = None, **changed: Any) -> int:
+        """Upload what is in `folder` and publish it, under another name or with other fields: the version's number."""
+        found = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+        manifest = Manifest.model_validate({**found.model_dump(), "name": name or found.name, **changed})
+        for file in manifest.files:
+            if self.http.head(f"/admin/files/{file.sha256}").status_code != 200:
+                with (folder / file.path).open("rb") as content:
+                    self.http.put(f"/admin/files/{file.sha256}", content=content).raise_for_status()
+        body = {"manifest": manifest.model_dump(mode="json"), "alias": alias}
+        answer = self.http.post(f"/admin/models/{manifest.name}/versions", json=body)
+        assert answer.status_code == 200, answer.text
+        number: int = answer.json()["number"]
+        return number
+
+    def wait_until_ready(self, model: str, version: int | str | None = None) -> None:
+        """Until a worker has loaded it and the gateway knows."""
+        path = f"/v2/models/{model}/ready" if version is None else f"/v2/models/{model}/versions/{version}/ready"
+        _wait_for(lambda: self.http.get(path).status_code == 200, f"{path} was not ready in time")
+
+
+@contextmanager
+def platform_in(folder: Path) -> Iterator[Platform]:
+    """A platform that keeps everything in `folder`; every model is ready."""
+    artifacts = make_artifacts(folder / "made")
+    with ExitStack() as stack:
+        valkey = stack.enter_context(valkey_server())
+        gateway_port, worker_port = free_port(), free_port()
+        url, worker_url = (f"http://127.0.0.1:{port}" for port in (gateway_port, worker_port))
+        env = {
+            "HEADRACE_DATABASE_URL": f"sqlite:///{folder / 'registry.db'}",
+            "HEADRACE_ARTIFACTS_URL": str(folder / "artifacts"),
+            "HEADRACE_CACHE_REDIS_URL": valkey.url,
+            "HEADRACE_GATEWAY_PORT": str(gateway_port),
+            "HEADRACE_GATEWAY_REFRESH_S": "0.1",
+            "HEADRACE_WORKER_PORT": str(worker_port),
+            "HEADRACE_WORKER_CACHE_DIR": str(folder / "loaded"),
+            "HEADRACE_WORKER_POLL_S": "0.1",
+            "HEADRACE_WORKER_UNLOAD_GRACE_S": "0.5",
+            "HEADRACE_WORKER_DRAIN_S": "0",
+        }
+        subprocess.run([sys.executable, "-m", "storage.migrate"], env=os.environ | env, check=True)
+        worker = stack.enter_context(running("model_service", env, folder / "worker.log"))
+        stack.enter_context(running("gateway", env, folder / "gateway.log"))
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
+        platform = Platform(url, worker_url, artifacts, worker, client)
+        _wait_for(lambda: _answers(client), f"the platform did not start: see {folder}/*.log")
+        for artifact in artifacts.values():
+            platform.publish(artifact)
+        for model in artifacts:
+            platform.wait_until_ready(model)
+        yield platform
+
+
+def make_artifacts(folder: Path) -> dict[str, Path]:
+    """Folders with a graph and a manifest, one for each task and one that takes every datatype."""
+    made = {name: folder / name for name in ("minilm", "digits", "double", "kinds", "sentiment", "names")}
+    minilm.build(made["minilm"])
+    digits.build(made["digits"])
+    for name in ("double", "kinds", "sentiment", "names"):
+        made[name].mkdir(parents=True)
+    _make_double(made["double"])
+    _make_kinds(made["kinds"])
+    _make_sentiment(made["sentiment"])
+    _make_names(made["names"])
+    return made
+
+
+@contextmanager
+def running(package: str, env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m package`, stopped at the end."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", package], env=os.environ | env, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _make_double(folder: Path) -> None:
+    x: list[Port] = [("x", TensorProto.FLOAT, ["n", 4])]
+    y: list[Port] = [("y", TensorProto.FLOAT, ["n", 4])]
+    save_graph(folder / "model.onnx", [helper.make_node("Add", ["x", "x"], ["y"])], x, y)
+    _write(folder, "double", inputs=[_spec("x", "FP32", 4)], outputs=[_spec("y", "FP32", 4)])
+
+
+def _make_kinds(folder: Path) -> None:
+    names = [kind.lower() for kind in KINDS]
+    nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in names]
+    inputs: list[Port] = [(kind.lower(), number, ["n", 2]) for kind, number in KINDS.items()]
+    outputs: list[Port] = [(f"{name}_out", number, shape) for name, number, shape in inputs]
+    save_graph(folder / "model.onnx", nodes, inputs, outputs)
+    specs = [_spec(kind.lower(), kind, 2) for kind in KINDS]
+    _write(folder, "kinds", inputs=specs, outputs=[{**spec, "name": f"{spec['name']}_out"} for spec in specs])
+
+
+def _make_sentiment(folder: Path) -> None:
+    tokenizer = copy_tokenizer(folder)
+    table = {token_id(tokenizer, word): logits for word, logits in {"good": [0, 0, 2], "bad": [2, 0, 0]}.items()}
+    save_token_table(folder / "model.onnx", table, tokenizer.get_vocab_size(), pooled=True)
+    _write_text(folder, "sentiment", "text-classification", SENTIMENTS)
+
+
+def _make_names(folder: Path) -> None:
+    tokenizer = copy_tokenizer(folder)
+    outside = np.tile(np.array([5, 0, 0], np.float32), (tokenizer.get_vocab_size(), 1))
+    table = {token: list(logits) for token, logits in enumerate(outside)}
+    table |= {token_id(tokenizer, "ada"): [0, 5, 0], token_id(tokenizer, "byron"): [0, 0, 5]}
+    save_token_table(folder / "model.onnx", table, tokenizer.get_vocab_size(), pooled=False)
+    _write_text(folder, "names", "token-classification", ENTITIES)
+
+
+def _write_text(folder: Path, name: str, task: str, labels: tuple[str, ...]) -> None:
+    _write(
+        folder,
+        name,
+        "tokenizer.json",
+        task=task,
+        inputs=[{"name": "text", "datatype": "BYTES", "shape": [-1]}],
+        outputs=[{"name": "labels", "datatype": "BYTES", "shape": [-1]}],
+        text={"tokenizer": "tokenizer.json", "max_length": 64, "labels": labels},
+    )
+
+
+def _write(folder: Path, name: str, *more: str, **fields: Any) -> None:
+    write_manifest(folder, ["model.onnx", *more], {"name": name, "model": "model.onnx", **fields})
+
+
+def _spec(name: str, datatype: str, columns: int) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": [-1, columns]}
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/v2/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _wait_for(ready: Any, otherwise: str) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while not ready():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.05)

@@ -1,0 +1,59 @@
+import re
+from collections.abc import AsyncIterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cache.stats import CacheStats
+from tests.unit.gateway.application import Application, application, embeds, text_model, worker
+from tests.unit.gateway.conftest import Start
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[Application]:
+    async with application(tmp_path) as app:
+        yield app
+
+
+async def test_the_docs_need_nothing_from_elsewhere(app: Application) -> None:
+    page = await app.client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "//" not in re.sub(r"<!--.*?-->", "", page.text).replace("</", "")
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text) + re.findall(r"url: '([^']+)'", page.text)
+    assert len(links) == 4
+    for link in links:
+        answer = await app.client.get(f"/{link}")
+        assert answer.status_code == 200, link
+        assert len(answer.content) > 100
+
+
+async def test_metrics_tell_of_requests_and_of_the_cache(app: Application, start: Start) -> None:
+    await app.upload()
+    await app.publish(text_model("sentence-embedding", "embedder"))
+    await app.load(await start(worker(embeds)))
+    for _ in range(2):
+        await app.client.post("/v1/embeddings", json={"model": "embedder", "input": "a"})
+    answer = await app.client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    samples = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    labels = {"protocol": "openai", "model": "embedder", "version": "1"}
+    for outcome in ("miss", "hit"):
+        asked = tuple(sorted({**labels, "outcome": outcome}.items()))
+        assert samples["headrace_gateway_requests_total", asked] == 1
+    assert samples["headrace_cache_hits_total", (("store", "memory"),)] == 1
+    assert samples["headrace_cache_hits_total", (("store", "redis"),)] == 0
+    assert samples["headrace_cache_misses_total", ()] == 1
+    assert samples["headrace_cache_memory_entries", ()] == 1
+
+
+async def test_every_number_of_the_cache_is_told(app: Application) -> None:
+    told = (await app.client.get("/metrics")).text
+    for field in fields(CacheStats):
+        name = "hits" if field.name.startswith("hits_") else field.name
+        assert re.search(rf"^headrace_cache_{name}(_total)?[ {{]", told, re.MULTILINE), field.name

@@ -1,0 +1,124 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from openapi_spec_validator import validate as validate_openapi
+
+from tests.unit.gateway.application import Application, application, described, text_model
+
+TASKS = ("sentence-embedding", "text-classification", "token-classification")
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[Application]:
+    async with application(tmp_path) as app:
+        await app.upload()
+        for task in TASKS:
+            await app.publish(text_model(task))
+        await app.publish(
+            described(
+                "many.tensors",
+                inputs=[
+                    {"name": "a", "datatype": "UINT8", "shape": [-1, 3]},
+                    {"name": "b", "datatype": "BOOL", "shape": [2]},
+                    {"name": "c", "datatype": "INT64", "shape": []},
+                ],
+            )
+        )
+        await app.publish(described("half", inputs=[{"name": "x", "datatype": "FP16", "shape": [-1]}]))
+        yield app
+
+
+async def spec(app: Application) -> Any:
+    return (await app.client.get("/openapi.json")).json()
+
+
+def validator(spec: Any, name: str) -> Any:
+    return OAS31Validator({"$ref": f"#/components/schemas/{name}", "components": spec["components"]})
+
+
+async def test_it_is_valid_openapi(app: Application) -> None:
+    given = await spec(app)
+    validate_openapi(given, cls=OpenAPIV31SpecValidator)
+    operations = [operation for item in given["paths"].values() for operation in item.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert all("422" not in operation["responses"] for operation in operations)
+    assert all(operation["summary"] for operation in operations)
+
+
+async def test_every_model_s_request_is_typed_by_its_manifest(app: Application) -> None:
+    given = await spec(app)
+    assert "/v2/models/many.tensors/infer" in given["paths"]
+    check = validator(given, "many.tensors_InferRequest")
+    a = {"name": "a", "datatype": "UINT8", "shape": [1, 3], "data": [0, 1, 255]}
+    b = {"name": "b", "datatype": "BOOL", "shape": [2], "data": [True, False]}
+    c = {"name": "c", "datatype": "INT64", "shape": [], "data": [5]}
+    assert check.is_valid({"inputs": [a, b, c], "id": "mine", "outputs": [{"name": "y"}]})
+    for wrong in (
+        [a, b],
+        [a, b, {**c, "name": "d"}],
+        [{**a, "datatype": "INT8"}, b, c],
+        [{**a, "data": [0, 1, 256]}, b, c],
+        [{**a, "shape": [3]}, b, c],
+        [a, {**b, "shape": [3]}, c],
+        [a, b, {**c, "data": [0.5]}],
+    ):
+        assert not check.is_valid({"inputs": wrong})
+    assert not check.is_valid({"inputs": [a, b, c], "outputs": [{"name": "z"}]})
+
+
+async def test_every_model_s_answer_is_typed_by_its_manifest(app: Application) -> None:
+    check = validator(await spec(app), "sentence-embedding_InferResponse")
+    output = {"name": "embedding", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
+    answer = {"model_name": "sentence-embedding", "model_version": "1", "outputs": [output]}
+    assert check.is_valid(answer)
+    assert not check.is_valid({**answer, "outputs": [{**output, "datatype": "FP64"}]})
+
+
+async def test_text_models_are_typed_by_their_task(app: Application) -> None:
+    given = await spec(app)
+    assert {f"/models/{task}" for task in TASKS} <= given["paths"].keys()
+    assert "/models/many.tensors" not in given["paths"]
+    features = validator(given, "sentence-embedding_TaskRequest")
+    assert features.is_valid({"inputs": {"source_sentence": "a", "sentences": ["b"]}})
+    labels = validator(given, "text-classification_TaskRequest")
+    assert labels.is_valid({"inputs": "a", "parameters": {"top_k": 1}})
+    assert not labels.is_valid({"inputs": "a", "parameters": {"top_k": 0}})
+    assert not labels.is_valid({"inputs": {"source_sentence": "a", "sentences": ["b"]}})
+
+
+async def test_examples_fit_their_own_schemas(app: Application) -> None:
+    given = await spec(app)
+    checked = 0
+    for name, schema in given["components"]["schemas"].items():
+        for example in schema.get("examples", ()):
+            validator(given, name).validate(example)
+            checked += 1
+    assert checked >= 2 * len(TASKS)
+
+
+async def test_datatypes_without_a_json_form_get_no_typed_json(app: Application) -> None:
+    assert "/v2/models/half/infer" not in (await spec(app))["paths"]
+
+
+async def test_it_follows_the_models_and_is_made_only_when_they_change(app: Application) -> None:
+    first = await app.client.get("/openapi.json")
+    await app.parts.membership.refresh()
+    assert (await app.client.get("/openapi.json")).content == first.content
+    await app.publish(text_model("sentence-embedding", "another"))
+    added = await spec(app)
+    assert "/models/another" in added["paths"]
+    embedding = added["paths"]["/v1/embeddings"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert "another" in embedding["properties"]["model"]["enum"]
+    await app.client.delete("/admin/models/another")
+    assert (await app.client.get("/openapi.json")).content == first.content
+    better = described("many.tensors", inputs=[{"name": "z", "datatype": "INT8", "shape": [-1]}])
+    await app.publish(better)
+    await app.client.post("/admin/models/many.tensors/promote", json={"version": 2})
+    await app.load()
+    tensor = (await spec(app))["components"]["schemas"]["many.tensors_InferRequest"]["properties"]["inputs"]["items"]
+    assert tensor["properties"]["name"] == {"const": "z"}

@@ -1,0 +1,114 @@
+import asyncio
+from asyncio import StreamReader, StreamWriter
+
+import pytest
+
+from gateway.membership import Membership
+from gateway.worker_client import WorkerClient
+from model_service.protocol.errors import ModelNotReady
+from storage.views import ModelView, ReplicaView, Snapshot
+from tests.unit.gateway.conftest import Start
+from tests.unit.gateway.models import model, replica
+from tests.unit.gateway.test_worker_client import read_request
+
+VIEW = model(1, aliases={"stable": 1})
+
+
+class FakeRegistry:
+    def __init__(self, *replicas: ReplicaView, models: tuple[ModelView, ...] = (VIEW,)) -> None:
+        self.models = models
+        self.replicas = replicas
+        self.down = False
+
+    async def snapshot(self) -> Snapshot:
+        if self.down:
+            raise OSError("database is down")
+        return Snapshot(list(self.models), list(self.replicas))
+
+
+def membership(registry: FakeRegistry, **settings: object) -> Membership:
+    timing = {"refresh_s": 0.01, "replica_timeout_s": 60.0, "health_interval_s": 0.05}
+    return Membership(registry, WorkerClient(), **{**timing, **settings})  # type: ignore[arg-type]
+
+
+def holders(members: Membership) -> list[str]:
+    return [replica.id for replica in members.table.resolve("m", None).replicas]
+
+
+async def test_a_version_is_routed_to_the_replicas_that_have_it_loaded() -> None:
+    members = membership(FakeRegistry(replica("a", 1), replica("b"), replica("c", 1)))
+    await members.refresh()
+    assert holders(members) == ["a", "c"]
+
+
+async def test_a_draining_replica_gets_nothing() -> None:
+    members = membership(FakeRegistry(replica("a", 1, draining=True), replica("b", 1)))
+    await members.refresh()
+    assert holders(members) == ["b"]
+
+
+async def test_a_replica_whose_heartbeat_stands_still_is_gone_and_one_that_beats_again_is_back() -> None:
+    registry = FakeRegistry(replica("a", 1, beat=1))
+    members = membership(registry, replica_timeout_s=0.0)
+    await members.refresh()
+    with pytest.raises(ModelNotReady):
+        members.table.resolve("m", None)
+    members = membership(registry)
+    await members.refresh()
+    assert holders(members) == ["a"]
+
+
+async def test_counters_of_a_replica_outlive_the_table() -> None:
+    registry = FakeRegistry(replica("a", 1))
+    members = membership(registry)
+    await members.refresh()
+    members.replicas["a"].outstanding = 7
+    registry.replicas = (replica("a", 1, beat=2), replica("b", 1))
+    await members.refresh()
+    assert members.table.resolve("m", None).replicas[0].outstanding == 7
+
+
+async def test_behind_a_load_balancer_a_version_must_be_loaded_on_every_replica() -> None:
+    registry = FakeRegistry(replica("a", 1), replica("b"))
+    members = membership(registry, upstream="http://127.0.0.1:9")
+    await members.refresh()
+    with pytest.raises(ModelNotReady):
+        members.table.resolve("m", None)
+    registry.replicas = (replica("a", 1), replica("b", 1))
+    await members.refresh()
+    assert holders(members) == ["http://127.0.0.1:9"]
+
+
+async def test_while_the_registry_is_down_the_last_table_goes_on() -> None:
+    registry = FakeRegistry(replica("a", 1))
+    members = membership(registry)
+    await members.refresh()
+    registry.down = True
+    running = asyncio.create_task(members.run())
+    await asyncio.sleep(0.1)
+    assert not running.done()
+    assert holders(members) == ["a"]
+    registry.down = False
+    registry.replicas = (replica("b", 1),)
+    while holders(members) != ["b"]:
+        await asyncio.sleep(0.01)
+    running.cancel()
+
+
+async def test_a_worker_that_says_not_ready_or_nothing_is_unhealthy_until_it_says_ready(start: Start) -> None:
+    status = b"503 X"
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            if status != b"silence":
+                writer.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\n\r\n" % status)
+
+    members = membership(FakeRegistry(replica("a", 1, url=await start(serve))))
+    await members.refresh()
+    running = asyncio.create_task(members.run())
+    for said, healthy in ((b"503 X", False), (b"200 OK", True), (b"silence", False), (b"200 OK", True)):
+        status = said
+        while members.replicas["a"].healthy is not healthy:
+            await asyncio.sleep(0.01)
+    running.cancel()

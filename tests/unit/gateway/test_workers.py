@@ -1,0 +1,104 @@
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+import pytest
+
+from gateway.balancer import Balancer, Replica
+from gateway.routing import Target
+from gateway.worker_client import WorkerClient
+from gateway.workers import Workers
+from model_service.protocol.codec import decode_request
+from model_service.protocol.errors import DeadlineExceeded, Overloaded, ServingError, WorkerUnavailable
+from model_service.protocol.messages import InferRequest
+from model_service.protocol.tensors import from_json
+from tests.unit.gateway.conftest import Start
+from tests.unit.gateway.models import manifest
+from tests.unit.gateway.test_worker_client import echo, read_request
+
+Serve = Callable[[StreamReader, StreamWriter], Awaitable[None]]
+
+
+def target(*urls: str) -> Target:
+    replicas = tuple(map(Replica.at, urls))
+    return Target("m", "1", "d", manifest(), 0, replicas, b"/v2/models/m/versions/1/infer")
+
+
+def request(deadline: float | None = None) -> InferRequest:
+    return InferRequest("m", None, [from_json("x", "FP32", (1, 2), [1, 2])], deadline=deadline)
+
+
+async def hang_up(reader: StreamReader, writer: StreamWriter) -> None:
+    await read_request(reader)
+
+
+def refusing(answer: bytes) -> Serve:
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(answer)
+
+    return serve
+
+
+async def test_a_broken_connection_is_retried_once_on_another_replica(start: Start) -> None:
+    broken, well = await start(hang_up), await start(echo)
+    workers = Workers(WorkerClient(), Balancer())
+    there = target(broken, well)
+    there.replicas[1].outstanding = 1  # so that the broken one is asked first
+    reply = await workers.infer(there, request())
+    assert decode_request(reply.body, reply.body.rindex(b"}") + 1, "m", None).inputs == request().inputs
+    assert workers.stats.retries == workers.stats.connection_failures == 1
+    assert not there.replicas[0].available(monotonic())
+    assert [replica.outstanding for replica in there.replicas] == [0, 1]
+
+
+async def test_after_two_broken_connections_the_request_fails(start: Start) -> None:
+    workers = Workers(WorkerClient(), Balancer())
+    with pytest.raises(WorkerUnavailable) as caught:
+        await workers.infer(target(await start(hang_up), await start(hang_up)), request())
+    assert caught.value.retry_after is not None
+    assert workers.stats.connection_failures == 2
+
+
+async def test_behind_a_load_balancer_nothing_is_retried(start: Start) -> None:
+    workers = Workers(WorkerClient(), Balancer(), attempts=1)
+    with pytest.raises(WorkerUnavailable):
+        await workers.infer(target(await start(hang_up)), request())
+    assert workers.stats.retries == 0
+
+
+async def test_a_workers_error_is_passed_on_as_what_it_was_and_not_retried(start: Start) -> None:
+    answer = (
+        b'HTTP/1.1 503 X\r\nheadrace-error: Overloaded\r\nretry-after: 3\r\ncontent-length: 16\r\n\r\n{"error":"full"}'
+    )
+    workers = Workers(WorkerClient(), Balancer())
+    there = target(await start(refusing(answer)), await start(echo))
+    there.replicas[1].outstanding = 1  # so that the full one is asked
+    with pytest.raises(Overloaded, match="full") as caught:
+        await workers.infer(there, request())
+    assert caught.value.retry_after == 3
+    assert workers.stats.retries == 0
+
+
+async def test_an_error_that_is_not_ours_is_still_an_error(start: Start) -> None:
+    answer = b"HTTP/1.1 502 X\r\ncontent-length: 3\r\n\r\n<p>"
+    with pytest.raises(ServingError, match="502"):
+        await Workers(WorkerClient(), Balancer()).infer(target(await start(refusing(answer))), request())
+
+
+async def test_a_request_past_its_deadline_is_not_sent(start: Start) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await Workers(WorkerClient(), Balancer()).infer(target(await start(echo)), request(monotonic() - 1))
+
+
+async def test_the_worker_is_told_how_long_is_left(start: Start) -> None:
+    heads = []
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    await Workers(WorkerClient(), Balancer()).infer(target(await start(serve)), request(monotonic() + 5))
+    left = int(heads[0].split(b"x-request-timeout-ms: ")[1].split(b"\r\n")[0])
+    assert 0 < left <= 5000
