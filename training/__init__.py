@@ -1,0 +1,1 @@
+"""Produces artifacts: folders of files with a manifest, ready to be imported."""
