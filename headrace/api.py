@@ -1,0 +1,93 @@
+"""Talks to a running gateway, and turns whatever goes wrong into one line that says what to do."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from headrace.errors import CommandError
+from headrace.registry import unknown_model
+
+# Loading a large file into the registry takes as long as it takes; a gateway that is silent for this long is not there.
+TIMEOUT = httpx.Timeout(60, connect=5)
+
+
+class Api:
+    """The HTTP API of the platform at `url`; `token` is needed by its admin part, where it asks for one."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, token: str | None = None) -> AsyncIterator["Api"]:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        if not url.startswith(("http://", "https://")):
+            raise CommandError(f"{url!r} is no URL", "give one such as http://127.0.0.1:8000 with --url")
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT) as client:
+            yield cls(client)
+
+    async def get(self, path: str) -> Any:
+        return await self.call("GET", path)
+
+    async def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """What the gateway answers, read as JSON; None where it answers nothing. Raises CommandError."""
+        return _json_of(await self.send(method, path, **({} if body is None else {"json": body}), **options))
+
+    async def model(self, name: str, version: str | None = None) -> Any:
+        """The model's metadata in OIP's form. Raises CommandError, for an unknown one with the names that come near."""
+        where = f"/v2/models/{quote(name, safe='')}" + (f"/versions/{quote(version, safe='')}" if version else "")
+        response = await self.send("GET", where)
+        if response.status_code == 404:
+            names = [entry["name"] for entry in await self.call("POST", "/v2/repository/index", {})]
+            if name not in names:
+                raise unknown_model(name, sorted(set(names)))
+        return _json_of(response)
+
+    async def has(self, path: str) -> bool:
+        """Whether HEAD finds something there."""
+        response = await self.send("HEAD", path)
+        if response.status_code == 404:
+            return False
+        _json_of(response)
+        return True
+
+    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """The answer, whatever its status. Raises CommandError where there is none."""
+        try:
+            return await self._client.request(method, path, **options)
+        except httpx.ConnectError as error:
+            raise CommandError(
+                f"nothing answers at {self._client.base_url}",
+                "start a platform with `headrace up`, or name a running one with --url",
+            ) from error
+        except httpx.TimeoutException as error:
+            raise CommandError(f"{self._client.base_url} did not answer in time", "look at its logs") from error
+        except httpx.HTTPError as error:
+            raise CommandError(f"the connection to {self._client.base_url} broke: {error}", "try again") from error
+
+
+def _json_of(response: httpx.Response) -> Any:
+    if response.is_success:
+        return response.json() if response.content else None
+    raise CommandError(_error_of(response), _hint(response))
+
+
+def _error_of(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        return f"{response.request.method} {response.request.url} was answered {response.status_code}"
+
+
+def _hint(response: httpx.Response) -> str:
+    match response.status_code:
+        case 401 | 403:
+            return "give the admin token with --token or HEADRACE_ADMIN_TOKEN"
+        case 429 | 503:
+            return "try again in a moment; `headrace status` shows what is loaded"
+        case _:
+            return ""

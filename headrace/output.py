@@ -1,0 +1,46 @@
+"""What commands print: JSON for programs, tables for people."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from storage.views import VersionView
+
+
+def print_json(value: Any) -> None:
+    """`value` as JSON: dataclasses, pydantic models and times included."""
+    text = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+    print(text.decode())
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table without lines, whose cells are printed as they are."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell).replace("[", "\\[") for cell in row))
+    Console(highlight=False).print(table)
+
+
+def print_pairs(pairs: Mapping[str, object]) -> None:
+    """Names and values, one pair a line."""
+    width = max(map(len, pairs))
+    for name, value in pairs.items():
+        print(f"{name.ljust(width)}  {value}")
+
+
+def print_version(version: "VersionView", sentence: str, as_json: bool) -> None:
+    """What became of a version: all of it as JSON, or one sentence."""
+    if as_json:
+        print_json(version)
+    else:
+        print(sentence)
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json")

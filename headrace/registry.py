@@ -1,0 +1,88 @@
+"""The registry as the commands see it: on this machine's disk, or behind the admin API of a running platform."""
+
+import difflib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from headrace.data_folder import DataFolder
+from headrace.errors import CommandError
+
+if TYPE_CHECKING:
+    from storage.importers import Import
+    from storage.views import ModelView, ReplicaView, VersionView
+
+
+class Registry(Protocol):
+    """Every method raises CommandError where it cannot do what is asked."""
+
+    async def models(self) -> Sequence["ModelView"]: ...
+
+    async def replicas(self) -> Sequence["ReplicaView"]: ...
+
+    async def is_ready(self, version: "VersionView") -> bool:
+        """Whether a worker answers for the version, as far as those know who ask here."""
+        ...
+
+    async def add(self, imported: "Import", alias: str | None) -> "VersionView":
+        """Bring the files that are missing and register the version. The same artifact again is the same version."""
+        ...
+
+    async def promote(self, name: str, version: str, alias: str) -> "VersionView":
+        """Point `alias` at a version, named by its number or by another alias."""
+        ...
+
+    async def rollback(self, name: str, alias: str) -> "VersionView":
+        """Point `alias` at the version that it pointed to before."""
+        ...
+
+    async def remove(self, name: str, version: int | None) -> None:
+        """Remove one version, or the model with all of them."""
+        ...
+
+
+@asynccontextmanager
+async def open_registry(url: str | None, token: str | None, data: Path) -> AsyncIterator[Registry]:
+    """The registry behind the platform at `url`; without one, the registry on this machine.
+
+    That one is in the folder `data`, unless HEADRACE_DATABASE_URL says where.
+    """
+    if url is not None:
+        from headrace.remote_registry import RemoteRegistry
+
+        async with RemoteRegistry.open(url, token) as remote:
+            yield remote
+        return
+    from headrace.local_registry import LocalRegistry, prepare
+    from storage.settings import StorageSettings
+
+    settings = StorageSettings()
+    if "database_url" in settings.model_fields_set:
+        async with LocalRegistry.open(settings.database_url, settings.artifacts_url) as local:
+            yield local
+    else:
+        folder = DataFolder(data)
+        if not folder.database.exists():
+            await prepare(folder)
+        async with LocalRegistry.open(folder.database_url, str(folder.artifacts)) as local:
+            yield local
+
+
+async def find(registry: Registry, name: str) -> "ModelView":
+    """The model of that name. Raises CommandError with the names that come near it."""
+    models = await registry.models()
+    for model in models:
+        if model.name == name:
+            return model
+    raise unknown_model(name, [model.name for model in models])
+
+
+def unknown_model(name: str, names: Sequence[str]) -> CommandError:
+    """The error for a name that no model has."""
+    message = f"there is no model named {name}"
+    if near := difflib.get_close_matches(name, names, n=3, cutoff=0.5):
+        return CommandError(message, f"did you mean {' or '.join(near)}?")
+    if names:
+        return CommandError(message, f"there are {', '.join(sorted(names)[:10])}")
+    return CommandError(message, "add one with `headrace models add SOURCE`")

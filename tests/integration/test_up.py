@@ -1,0 +1,122 @@
+"""`headrace up`: from one command to an answering platform, and back to nothing running."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from tests.integration.local_platform import Up, headrace, running
+from tests.servers import free_port
+
+
+@dataclass(frozen=True)
+class FirstRun:
+    """What a first `headrace up --demo` did, from its start to Ctrl-C."""
+
+    data: Path
+    output: str
+    started: set[str]
+    exit_code: int
+    left: dict[int, str]
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    data = tmp_path_factory.mktemp("up") / "data"
+    with running(data, free_port(), "--demo") as up:
+        started = set(up.left().values())
+        exit_code = up.interrupt()
+        return FirstRun(data, up.output, started, exit_code, up.left())
+
+
+@pytest.fixture(scope="module")
+def again(first_run: FirstRun) -> Iterator[Up]:
+    with running(first_run.data, free_port(), "--demo") as up:
+        yield up
+
+
+def test_one_command_starts_every_part_and_says_where_it_answers(first_run: FirstRun) -> None:
+    for part in ("valkey-server", "-m gateway", "-m model_service"):
+        assert any(part in command for command in first_run.started), first_run.started
+    assert "curl " in first_run.output
+    assert "/docs" in first_run.output
+
+
+def test_ctrl_c_leaves_nothing_running(first_run: FirstRun) -> None:
+    assert first_run.exit_code == 0
+    assert first_run.left == {}
+
+
+def test_a_second_start_neither_makes_the_models_nor_tries_them_again(first_run: FirstRun, again: Up) -> None:
+    assert "made and registered" in first_run.output
+    assert "made and registered" not in again.output
+    for log in again.data.glob("logs/worker-*.log"):
+        assert "trial load" not in log.read_text()
+        assert "trial load" in log.with_suffix(".log.1").read_text()
+
+
+def test_the_line_to_try_is_answered_and_like_sentences_are_near(again: Up) -> None:
+    sentences = ["The river is high.", "Water is rising.", "He plays the violin."]
+    response = httpx.post(f"{again.url}/v1/embeddings", json={"model": "minilm", "input": sentences})
+    river, water, violin = (entry["embedding"] for entry in response.raise_for_status().json()["data"])
+    assert dot(river, water) > dot(river, violin)
+
+
+def test_answers_are_kept_in_valkey(again: Up) -> None:
+    gateway = next(pid for pid, command in again.left().items() if "-m gateway" in command)
+    told = Path(f"/proc/{gateway}/environ").read_text().split("\0")
+    url = next(entry.partition("=")[2] for entry in told if entry.startswith("HEADRACE_CACHE_REDIS_URL="))
+    pixels = {"name": "pixels", "datatype": "FP32", "shape": [1, 64], "data": [1.0] * 64}
+    with redis.Redis.from_url(url) as valkey:
+        valkey.flushdb()
+        response = httpx.post(f"{again.url}/v2/models/digits/infer", json={"inputs": [pixels]})
+        assert response.raise_for_status().headers["x-cache"] == "miss"
+        again.until(lambda: valkey.dbsize() == 1)
+
+
+def test_a_worker_that_dies_is_started_again(again: Up) -> None:
+    worker = next(pid for pid, command in again.left().items() if "-m model_service" in command)
+    os.kill(worker, signal.SIGKILL)
+    again.until(lambda: "was killed by SIGKILL; starting it again" in again.output)
+    again.until(lambda: sum("-m model_service" in command for command in again.left().values()) >= 2)
+
+
+def test_a_second_up_over_the_same_folder_is_refused(again: Up) -> None:
+    refused = headrace("up", "--data", str(again.data), "--port", str(free_port()))
+    assert refused.returncode == 1
+    assert again.url in refused.stderr
+    assert "--data" in refused.stderr
+
+
+def test_a_port_in_use_is_named_with_the_way_out(again: Up, tmp_path: Path) -> None:
+    port = again.url.rpartition(":")[2]
+    refused = headrace("up", "--data", str(tmp_path / "data"), "--port", port)
+    assert refused.returncode == 1
+    assert f"port {port} of 127.0.0.1 is in use" in refused.stderr
+    assert "--port" in refused.stderr
+
+
+def test_a_supervisor_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    with running(tmp_path / "data", free_port(), "--workers", "1") as up:
+        assert len(up.left()) >= 4  # the supervisor, Valkey, a worker, the gateway
+        up.kill()
+        assert up.left() == {}
+
+
+def test_ctrl_c_while_starting_leaves_nothing_running(tmp_path: Path) -> None:
+    up = Up(tmp_path / "data", free_port(), "--demo")
+    try:
+        up.until(lambda: any("-m training" in command for command in up.left().values()))
+        assert up.interrupt() == 0
+        assert up.left() == {}
+    finally:
+        up.kill()
+
+
+def dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))

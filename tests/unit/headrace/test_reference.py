@@ -1,0 +1,29 @@
+"""The configuration reference says what the settings classes say."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from headrace.reference import SECTIONS, reference, section
+
+
+class Example(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_EXAMPLE_")
+
+    port: int = Field(80, description="A | B.")
+    token: str | None = None
+    elsewhere: str = Field("x", validation_alias="HEADRACE_ELSEWHERE")
+
+
+def test_a_variable_is_the_prefix_and_the_name_with_its_default_and_meaning() -> None:
+    rows = section("Example", Example).splitlines()
+    assert "| `HEADRACE_EXAMPLE_PORT` | `80` | A \\| B. |" in rows
+    assert "| `HEADRACE_EXAMPLE_TOKEN` | unset |  |" in rows
+    assert "| `HEADRACE_ELSEWHERE` | `x` |  |" in rows
+
+
+def test_every_setting_of_every_process_is_there_with_a_description() -> None:
+    page = reference()
+    for _, settings in SECTIONS:
+        for name, field in settings.model_fields.items():
+            assert f"{name.upper()}`" in page
+            assert field.description, f"{settings.__name__}.{name} has no description"
