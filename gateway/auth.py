@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from model_service.protocol.errors import Forbidden, Unauthorized
 
-_bearer = HTTPBearer(auto_error=False, description="The admin token, `HEADRACE_GATEWAY_ADMIN_TOKEN`.")
+_bearer = HTTPBearer(auto_error=False, description="The admin token, `HEADRACE_ADMIN_TOKEN`.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 AdminAccess = Callable[..., Awaitable[None]]
 
@@ -43,7 +43,7 @@ class LocalAccess:
     async def __call__(self, request: Request) -> None:
         if not is_loopback(self._host):
             raise Forbidden(
-                f"the gateway listens on {self._host}, so this needs a token: set HEADRACE_GATEWAY_ADMIN_TOKEN"
+                f"the gateway listens on {self._host}, so this needs a token: set HEADRACE_ADMIN_TOKEN"
             )
         # A page that is open in a browser here reaches loopback addresses too: by a name that leads here, or as a
         # request from its own origin.

@@ -7,12 +7,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class GatewaySettings(BaseSettings):
     """The gateway process."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADRACE_GATEWAY_")
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_GATEWAY_", populate_by_name=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     admin_token: str | None = Field(
         None,
+        validation_alias="HEADRACE_ADMIN_TOKEN",  # the same variable as the command's
+        repr=False,
         description="Bearer token of the admin API. Without one the admin API answers on a loopback address only.",
     )
     upstream: str | None = Field(

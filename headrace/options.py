@@ -18,7 +18,7 @@ Url = Annotated[
 Token = Annotated[
     str | None,
     typer.Option(
-        envvar=["HEADRACE_ADMIN_TOKEN", "HEADRACE_GATEWAY_ADMIN_TOKEN"],
+        envvar="HEADRACE_ADMIN_TOKEN",
         show_default=False,
         help="Token of its admin API.",
     ),

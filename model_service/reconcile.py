@@ -25,6 +25,8 @@ Trial = Callable[..., Awaitable[None]]
 
 LOADS_AT_ONCE: Final = 2
 LONGEST_BACKOFF_S: Final = 60.0
+# A worker that was killed could not take its leave: the others see to that.
+FORGOTTEN_AFTER_S: Final = 60.0
 # Whatever else goes wrong (no such device, no memory, no answer from the artifact store) is this machine's fault.
 VERSION_AT_FAULT: Final = (TrialFailed, GoldenMismatch, WarmUpFailed, CorruptFile, InvalidArtifact, MissingFile)
 
@@ -38,6 +40,7 @@ class Registry(Protocol):
         self, replica_id: str, url: str, versions: dict[str, dict[str, Any]], draining: bool = False
     ) -> Any: ...
     async def forget(self, replica_id: str) -> Any: ...
+    async def forget_stale(self, older_than_s: float) -> Any: ...
     async def replicas(self) -> list[ReplicaView]: ...
     async def trial_passed(self, digest: str, runtime: str, processor: str) -> bool: ...
     async def remember_trial(self, digest: str, runtime: str, processor: str) -> Any: ...
@@ -93,6 +96,7 @@ class Reconciler:
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
         self._changed = asyncio.Event()
         self._reachable = True
+        self._sweep_at = 0.0
         self.draining = False
         self.settled = asyncio.Event()
 
@@ -126,6 +130,9 @@ class Reconciler:
             wanted = {version.version_id: version for version in await self._registry.desired()}
             self._begin(wanted, monotonic())
             await self._beat()
+            if monotonic() >= self._sweep_at:
+                self._sweep_at = monotonic() + FORGOTTEN_AFTER_S
+                await self._registry.forget_stale(FORGOTTEN_AFTER_S)
 
     async def drain(self) -> None:
         """Say, here and to the registry, that no more requests should come. What is loaded keeps serving."""

@@ -40,7 +40,7 @@ Path = Annotated[str, AfterValidator(check_path)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TensorSpec(_Part):
@@ -126,6 +126,9 @@ class Manifest(_Part):
         paths = [file.path for file in self.files]
         if len(set(paths)) != len(paths):
             raise ValueError("two files have the same path")
+        folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
+        if clashing := folders.intersection(paths):
+            raise ValueError(f"{min(clashing)!r} is a file and a folder at once")
         needed = [self.model, self.golden, self.text.tokenizer if self.text else None]
         if missing := [path for path in needed if path and path not in paths]:
             raise ValueError(f"not among the files: {', '.join(missing)}")

@@ -37,11 +37,8 @@ async def materialise(read: Callable[[str], AsyncIterator[bytes]], manifest: Man
 
 
 async def _fetch(read: Callable[[str], AsyncIterator[bytes]], entry: FileEntry, path: Path) -> None:
-    try:
-        await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
-        file = await asyncio.to_thread(path.open, "xb")
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InvalidArtifact(f"{entry.path!r} needs the place of another file of the manifest") from error
+    await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+    file = await asyncio.to_thread(path.open, "xb")
     # Without fsync: what a power cut leaves here is found out by the next call, and built anew.
     with file:
         _, size = await write_all(read(entry.sha256), file)

@@ -39,7 +39,7 @@ class Registry:
         """Make `manifest` the next version of the model that it names, and point `alias` at it.
 
         A model's first version becomes `stable` unless an alias is named. A manifest that is a version of the model
-        already stays that version. Raises InvalidAlias, and InvalidArtifact for what JSON cannot hold, such as NaN.
+        already stays that version. Raises InvalidAlias, and InvalidArtifact for what JSON cannot hold.
         """
         digest, stored, manifest = _as_stored(manifest)
         async with self._database.session() as session:

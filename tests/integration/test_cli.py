@@ -17,7 +17,7 @@ TOKEN = "only-for-this-test"
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     data = tmp_path_factory.mktemp("cli") / "data"
-    with running(data, free_port(), "--workers", "1", HEADRACE_GATEWAY_ADMIN_TOKEN=TOKEN) as up:
+    with running(data, free_port(), "--workers", "1", HEADRACE_ADMIN_TOKEN=TOKEN) as up:
         yield up
 
 

@@ -50,7 +50,7 @@ async def test_without_a_token_the_admin_api_is_closed_where_others_can_reach_it
     async with application(tmp_path, host="0.0.0.0") as app:
         answer = await app.client.get("/admin/models")
         assert answer.status_code == 403
-        assert "HEADRACE_GATEWAY_ADMIN_TOKEN" in answer.json()["error"]
+        assert "HEADRACE_ADMIN_TOKEN" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000"])

@@ -62,6 +62,8 @@ def test_whatever_could_change_an_answer_changes_the_digest(change: dict[str, An
         ({"golden": "golden.json"}, "not among the files: golden.json"),
         ({"text": {"tokenizer": "vocab.txt"}}, "not among the files: vocab.txt"),
         ({"files": FIELDS["files"] * 2}, "two files have the same path"),
+        ({"files": [*FIELDS["files"], FIELDS["files"][1] | {"path": "onnx"}]}, "'onnx' is a file and a folder at once"),
+        ({"metrics": {"loss": float("nan")}}, "finite number"),
         ({"files": []}, "at least 1"),
         ({"inputs": []}, "at least 1"),
         ({"task": "sentence-embedding"}, "needs the section 'text'"),

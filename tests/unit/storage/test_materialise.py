@@ -161,8 +161,6 @@ async def test_a_cancelled_call_leaves_nothing_and_does_not_block_the_next(tmp_p
     ("entries", "message"),
     [
         ([entry("model.onnx", b"graph", size=4)], "has 5 bytes, and 4 in the manifest"),
-        ([entry("a", b"graph"), entry("a/b", b"weights")], "'a/b' needs the place of another file"),
-        ([entry("a/b", b"graph"), entry("a", b"weights")], "'a' needs the place of another file"),
     ],
 )
 async def test_a_manifest_that_cannot_be_true_is_refused_and_leaves_no_folder(

@@ -86,11 +86,10 @@ async def test_a_heartbeat_is_one_statement(database: Database, queries: Callabl
     assert len(queries()) == 1
 
 
-@pytest.mark.parametrize("more", [{"metrics": {"loss": float("nan")}}, {"provenance": {"seed": 2**70}}])
-async def test_a_manifest_that_json_cannot_hold_is_refused(database: Database, more: dict[str, Any]) -> None:
+async def test_a_manifest_that_json_cannot_hold_is_refused(database: Database) -> None:
     registry = Registry(database)
     with pytest.raises(InvalidArtifact, match="what JSON cannot"):
-        await registry.publish(manifest("m", **more))
+        await registry.publish(manifest("m", provenance={"seed": 2**70}))
     assert await registry.models() == []
 
 
