@@ -13,7 +13,7 @@ import uvicorn
 import uvloop
 
 from model_service.app import create_app
-from model_service.models import Models
+from model_service.models import Models, use_one_arena
 from model_service.protocol import server
 from model_service.reconcile import Reconciler
 from model_service.settings import WorkerSettings
@@ -80,6 +80,7 @@ async def serve(settings: WorkerSettings, storage: StorageSettings) -> None:
 
 def main() -> None:
     """Read the environment, once, and serve."""
+    use_one_arena()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings, storage = WorkerSettings(), StorageSettings()
     # uvicorn raises the signal again once it has stopped: a worker that was told to stop has not failed.

@@ -149,15 +149,26 @@ def give_memory_back() -> None:
         _malloc_trim(0)
 
 
-def _find_malloc_trim() -> Callable[[int], Any] | None:
+def use_one_arena() -> None:
+    """Have all threads share one heap; to be called before they start.
+
+    glibc gives each thread a heap of its own otherwise, and of each up to 64 MB stay whatever `give_memory_back` does.
+    """
+    if _mallopt is not None:
+        _mallopt(_M_ARENA_MAX, 1)
+
+
+def _of_glibc(name: str) -> Callable[..., Any] | None:
     try:
-        trim: Callable[[int], Any] = ctypes.CDLL(None).malloc_trim
+        function: Callable[..., Any] = getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError):  # another libc
         return None
-    return trim
+    return function
 
 
-_malloc_trim: Final = _find_malloc_trim()
+_M_ARENA_MAX: Final = -8
+_malloc_trim: Final = _of_glibc("malloc_trim")
+_mallopt: Final = _of_glibc("mallopt")
 
 
 def _chosen(outputs: list[Tensor], request: InferRequest) -> tuple[Tensor, ...]:

@@ -198,10 +198,10 @@ class Reconciler:
             async with self._loads:
                 slot.model = await self._open_checked(version)
         except Exception as error:
-            give_memory_back()
+            await asyncio.to_thread(give_memory_back)
             await self._fail(slot, error)
             return
-        give_memory_back()  # a third of what loading took was for the time of loading
+        await asyncio.to_thread(give_memory_back)  # a third of what loading took was for the time of loading
         self._models.add(slot.model)
         slot.state, slot.reason, slot.attempts = "ready", None, 0
         log.info("%s version %d is ready", version.model, version.number)

@@ -1,0 +1,152 @@
+from asyncio import create_task, gather
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+
+from model_service.engines.base import EngineError
+from model_service.models import LoadedModel, Models
+from model_service.protocol.errors import DeadlineExceeded, EngineFailed, InvalidInput, ModelNotFound, ModelNotReady
+from model_service.protocol.messages import InferRequest, RequestedOutput
+from model_service.protocol.tensors import Tensor, from_json
+from tests.unit.model_service.engines import TWO, Multiplying, model, turns, until
+from tests.unit.model_service.graphs import manifest, save_identity
+
+
+def ask(*rows: float, outputs: Sequence[str] = (), deadline: float | None = None) -> InferRequest:
+    tensor = from_json("x", "FP32", (len(rows), 2), [[row, 0] for row in rows])
+    return InferRequest("small", None, [tensor], tuple(map(RequestedOutput, outputs)), deadline=deadline)
+
+
+def column(tensor: Tensor) -> list[float]:
+    return [float(value) for value in np.frombuffer(tensor.data, np.float32).reshape(tensor.shape)[:, 0]]
+
+
+async def test_a_request_is_answered_with_all_outputs_in_the_models_order() -> None:
+    response = await model(Multiplying(), number=7).infer(ask(1, 2))
+    assert (response.model, response.version) == ("small", "7")
+    assert [tensor.name for tensor in response.outputs] == ["twice", "thrice"]
+    assert [column(tensor) for tensor in response.outputs] == [[2, 4], [3, 6]]
+
+
+async def test_a_request_that_names_outputs_gets_those_in_its_order() -> None:
+    response = await model(Multiplying()).infer(ask(1, outputs=["thrice", "twice"]))
+    assert [tensor.name for tensor in response.outputs] == ["thrice", "twice"]
+    (only,) = (await model(Multiplying()).infer(ask(1, outputs=["thrice"]))).outputs
+    assert column(only) == [3]
+
+
+async def test_an_output_that_is_not_there_is_refused_with_what_is_and_nothing_runs() -> None:
+    engine = Multiplying()
+    with pytest.raises(InvalidInput, match=r"no output 'four'; it has: thrice, twice"):
+        await model(engine).infer(ask(1, outputs=["twice", "four"]))
+    assert engine.runs == 0
+
+
+async def test_requests_that_come_together_share_a_batch_but_not_their_errors() -> None:
+    loaded = model(Multiplying())
+    good, bad, better = await gather(*(loaded.infer(ask(row)) for row in (1, -1, 2)), return_exceptions=True)
+    assert isinstance(bad, EngineFailed)
+    assert "no negative numbers" in str(bad)
+    assert not isinstance(good, BaseException)
+    assert not isinstance(better, BaseException)
+    assert (column(good.outputs[0]), column(better.outputs[0])) == ([2], [4])
+
+
+async def test_a_request_of_more_rows_than_a_batch_is_answered_in_one_piece() -> None:
+    engine = Multiplying()
+    described = TWO.model_copy(update={"batching": TWO.batching.model_copy(update={"max_rows": 3})})
+    response = await model(engine, described).infer(ask(*range(8)))
+    assert column(response.outputs[0]) == [2 * row for row in range(8)]
+    assert engine.runs == 3
+
+
+async def test_what_was_asked_and_how_it_ended_is_counted() -> None:
+    loaded = model(Multiplying())
+    await loaded.infer(ask(1, 2))
+    for request, error in ((ask(-1), EngineFailed), (ask(1, outputs=["no"]), InvalidInput)):
+        with pytest.raises(error):
+            await loaded.infer(request)
+    with pytest.raises(DeadlineExceeded):
+        await loaded.infer(ask(1, deadline=0.0))
+    numbers = loaded.statistics
+    assert numbers.success.count == numbers.latency.count == 1
+    assert {kind: failure.count for kind, failure in numbers.failures.items()} == {
+        "EngineFailed": 1,
+        "InvalidInput": 1,
+        "DeadlineExceeded": 1,
+    }
+    assert (numbers.executions, numbers.rows) == (1, 2)
+    assert numbers.last_inference > 0
+
+
+async def test_a_client_that_leaves_is_counted_as_that() -> None:
+    loaded = model(Multiplying(gate := Event()))
+    task = create_task(loaded.infer(ask(1)))
+    await turns()
+    task.cancel()
+    await gather(task, return_exceptions=True)
+    gate.set()
+    assert dict(loaded.statistics.failures).keys() == {"ClientGone"}
+
+
+async def test_closing_answers_what_runs_then_gives_the_engine_back() -> None:
+    engine = Multiplying(gate := Event())
+    loaded = model(engine)
+    running = create_task(loaded.infer(ask(1)))
+    await until(lambda: engine.runs)
+    queued = create_task(loaded.infer(ask(2)))
+    await turns()
+    closing = create_task(loaded.close())
+    await turns()
+    assert not engine.closed
+    with pytest.raises(ModelNotReady):
+        await loaded.infer(ask(3))
+    gate.set()
+    await closing
+    assert engine.closed
+    assert [column(response.outputs[0]) for response in await gather(running, queued)] == [[2], [4]]
+
+
+async def test_a_real_graph_is_loaded_from_its_folder(tmp_path: Path) -> None:
+    save_identity(tmp_path / "model.onnx")
+    loaded = LoadedModel.open("small", 1, manifest(), tmp_path, threads=1)
+    (y,) = (await loaded.infer(ask(1.5))).outputs
+    assert column(y) == [1.5]
+    await loaded.close()
+
+
+def test_a_graph_that_is_not_what_the_manifest_says_does_not_load(tmp_path: Path) -> None:
+    save_identity(tmp_path / "model.onnx")
+    with pytest.raises(EngineError, match="'twice'"):
+        LoadedModel.open("small", 1, TWO, tmp_path, threads=1)
+
+
+@pytest.fixture
+def models() -> Models:
+    models = Models()
+    for name, number in (("a", 1), ("a", 10), ("a", 9), ("b", 3)):
+        models.add(model(Multiplying(), number=number, name=name))
+    return models
+
+
+def test_the_highest_version_answers_for_a_model(models: Models) -> None:
+    assert models.get("a").number == 10
+    assert models.get("a", "9").number == 9
+    assert models.versions("a") == [1, 9, 10]
+    assert sorted((loaded.name, loaded.number) for loaded in models) == [("a", 1), ("a", 9), ("a", 10), ("b", 3)]
+
+
+@pytest.mark.parametrize("version", ["2", "x", "", "-1", "1" * 5000, "\u00b2"])
+def test_a_version_that_is_not_here_is_refused_with_those_that_are(models: Models, version: str) -> None:
+    with pytest.raises(ModelNotFound, match="it has: 1, 9, 10"):
+        models.get("a", version)
+
+
+def test_a_model_whose_versions_are_all_gone_is_not_here(models: Models) -> None:
+    models.remove(models.get("b"))
+    with pytest.raises(ModelNotFound, match="'b' is not loaded"):
+        models.get("b")
+    assert models.versions("b") == []

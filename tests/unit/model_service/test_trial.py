@@ -1,0 +1,129 @@
+"""Trials run in real processes; a graph that crashes the runtime is a real one too."""
+
+import asyncio
+import os
+import platform
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from onnx import TensorProto, helper
+
+from model_service.trial import MachineUnfit, TrialFailed, processor, run_trial, runtime
+from storage.manifest import Manifest
+from tests.unit.model_service.engines import until
+from tests.unit.model_service.graphs import manifest, save_graph, save_identity
+
+
+async def attempt(folder: Path, about: Manifest | None = None, timeout_s: float = 60) -> None:
+    await run_trial(about or manifest(), folder, threads=1, timeout_s=timeout_s)
+
+
+def save_crash(path: Path) -> None:
+    """(x + the lowest INT32) / (x - 1): for x of 0, as in a warm-up, a division that x86 processors trap on."""
+    row = ("n", 2)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT32),
+        helper.make_node("Add", ["i", "lowest"], ["a"]),
+        helper.make_node("Sub", ["i", "one"], ["b"]),
+        helper.make_node("Div", ["a", "b"], ["q"]),
+        helper.make_node("Cast", ["q"], ["y"], to=TensorProto.FLOAT),
+    ]
+    constants: dict[str, Any] = {"lowest": np.array([-(2**31)], np.int32), "one": np.array([1], np.int32)}
+    save_graph(path, nodes, [("x", TensorProto.FLOAT, row)], [("y", TensorProto.FLOAT, row)], constants)
+
+
+def with_golden(about: Manifest) -> Manifest:
+    fields = about.model_dump()
+    golden = {**fields["files"][0], "path": "golden.json"}
+    return Manifest.model_validate({**fields, "golden": "golden.json", "files": [*fields["files"], golden]})
+
+
+def children() -> set[int]:
+    return {
+        int(child)
+        for thread in Path("/proc/self/task").iterdir()
+        for child in (thread / "children").read_text().split()
+    }
+
+
+async def test_a_version_that_loads_and_answers_passes(tmp_path: Path) -> None:
+    save_identity(tmp_path / "model.onnx")
+    await attempt(tmp_path)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors do not trap on this division")
+async def test_a_graph_that_crashes_the_runtime_fails_and_names_the_signal(tmp_path: Path) -> None:
+    save_crash(tmp_path / "model.onnx")
+    with pytest.raises(TrialFailed, match="killed by SIGFPE: the graph crashes the runtime"):
+        await attempt(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "hint"),
+    [
+        (signal.SIGSEGV, TrialFailed, "SIGSEGV: the graph crashes"),
+        (signal.SIGKILL, MachineUnfit, "SIGKILL: out of memory"),
+        (signal.SIGTERM, MachineUnfit, "SIGTERM: it was told to stop"),
+        (signal.SIGRTMIN + 1, MachineUnfit, f"{signal.SIGRTMIN + 1}: it was told to stop"),
+    ],
+)
+async def test_only_a_crash_is_held_against_the_version(
+    tmp_path: Path, number: int, error: type[Exception], hint: str
+) -> None:
+    save_identity(tmp_path / "model.onnx")
+    before = children()
+    task = asyncio.create_task(attempt(tmp_path))
+    await until(lambda: children() - before)
+    (child,) = children() - before
+    os.kill(child, number)
+    with pytest.raises(error, match=hint):
+        await task
+
+
+async def test_a_trial_without_end_is_ended_and_fails(tmp_path: Path) -> None:
+    save_identity(tmp_path / "model.onnx")
+    before = children()
+    with pytest.raises(TrialFailed, match=r"longer than 0\.01 s"):
+        await attempt(tmp_path, timeout_s=0.01)
+    assert children() <= before
+
+
+async def test_an_abandoned_trial_leaves_no_process(tmp_path: Path) -> None:
+    save_identity(tmp_path / "model.onnx")
+    before = children()
+    task = asyncio.create_task(attempt(tmp_path))
+    await until(lambda: children() - before)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert children() <= before
+
+
+async def test_a_file_that_is_no_graph_fails_with_the_runtimes_reason(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(TrialFailed, match=r"cannot load model\.onnx"):
+        await attempt(tmp_path)
+
+
+async def test_golden_cases_are_part_of_the_trial(tmp_path: Path) -> None:
+    save_identity(tmp_path / "model.onnx")
+    x = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}
+    case = {"inputs": [x], "outputs": [{**x, "name": "y", "data": [1, 3]}]}
+    (tmp_path / "golden.json").write_bytes(orjson.dumps({"cases": [case]}))
+    with pytest.raises(TrialFailed, match="golden case 1"):
+        await attempt(tmp_path, with_golden(manifest()))
+
+
+async def test_a_device_that_is_not_here_is_not_the_versions_fault(tmp_path: Path) -> None:
+    save_identity(tmp_path / "model.onnx")
+    with pytest.raises(MachineUnfit, match="cuda"):
+        await attempt(tmp_path, manifest(engine={"providers": ["cuda"]}))
+
+
+def test_a_trial_speaks_for_a_runtime_and_a_kind_of_processor() -> None:
+    assert runtime().startswith("onnxruntime")
+    assert processor() == processor() != ""
