@@ -1,6 +1,7 @@
 """Every query of the registry: publish, promote, roll back, and what workers and gateways read."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from storage.database import Database
 from storage.errors import InvalidArtifact, UnknownModel, VersionInUse
 from storage.manifest import NAME, Manifest
 from storage.pointing import forget, point, point_back, route, users, version_of
-from storage.tables import Event, Model, Moment, Replica, Row, Trial, Version
+from storage.tables import Event, Model, Moment, Replica, Revision, Row, Trial, Version
 from storage.views import DesiredVersion, EventView, ModelView, ReplicaView, Snapshot, VersionView
 
 STABLE = "stable"
@@ -22,16 +23,26 @@ STABLE = "stable"
 WHOLE = select(Model).options(selectinload(Model.versions), selectinload(Model.aliases), selectinload(Model.route))
 
 
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """The models as of a revision, and what of them workers should have loaded."""
+
+    revision: int | None
+    models: list[ModelView]
+    desired: list[DesiredVersion]
+
+
 class Registry:
     """What models exist, and what should run. Every method is one transaction; what changes a model adds an Event.
 
-    Writers of the same model take turns, in whatever process they are. `actor` says who asked, for the events.
+    Writers take turns, in whatever process they are. `actor` says who asked, for the events.
     All raise NotMigrated and Unavailable (see `Database.session`), and UnknownModel where they name a model.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._manifests: dict[str, Manifest] = {}  # by digest: validating one takes longer than the query
+        self._known: _Present | None = None
 
     # Changing what is served
 
@@ -54,9 +65,9 @@ class Registry:
                 model.last_version += 1
                 version = Version(number=model.last_version, digest=digest, manifest=stored)
                 model.versions.append(version)
-                _record(session, "published", model.name, actor, number=version.number, digest=digest)
+                await _record(session, "published", model.name, actor, number=version.number, digest=digest)
             if alias is not None and point(model, alias, version.number):
-                _record(session, "promoted", model.name, actor, number=version.number, alias=alias)
+                await _record(session, "promoted", model.name, actor, number=version.number, alias=alias)
             await session.flush()
             return VersionView.of(model, version, manifest)
 
@@ -69,7 +80,7 @@ class Registry:
             row = await _get(session, model)
             version = version_of(row, number)
             if point(row, alias, version.number):
-                _record(session, "promoted", model, actor, number=version.number, alias=alias)
+                await _record(session, "promoted", model, actor, number=version.number, alias=alias)
             return await self._view(session, row, version)
 
     async def rollback(self, model: str, *, alias: str = STABLE, actor: str = "") -> VersionView:
@@ -80,7 +91,7 @@ class Registry:
         async with self._database.session() as session:
             row = await _get(session, model)
             number = point_back(row, alias).number
-            _record(session, "rolled-back", model, actor, number=number, alias=alias)
+            await _record(session, "rolled-back", model, actor, number=number, alias=alias)
             return await self._view(session, row, version_of(row, number))
 
     async def set_route(self, model: str, weights: dict[str, float] | None, *, actor: str = "") -> None:
@@ -91,7 +102,7 @@ class Registry:
         async with self._database.session() as session:
             row = await _get(session, model)
             route(row, weights)
-            _record(session, "routed", model, actor, weights=weights)
+            await _record(session, "routed", model, actor, weights=weights)
 
     async def set_enabled(self, model: str, enabled: bool, *, actor: str = "") -> None:
         """Have workers load the model's versions, or unload them all."""
@@ -99,7 +110,7 @@ class Registry:
             row = await _get(session, model)
             if row.enabled != enabled:
                 row.enabled = enabled
-                _record(session, "enabled" if enabled else "disabled", model, actor)
+                await _record(session, "enabled" if enabled else "disabled", model, actor)
 
     async def remove(self, model: str, number: int | None = None, *, actor: str = "") -> None:
         """Forget a version, or the whole model; its events stay. Its number is never given again, unlike its name.
@@ -117,7 +128,7 @@ class Registry:
                         f"version {number} of {model!r} is in use ({in_use}): point that elsewhere first"
                     )
                 forget(row, version)
-            _record(session, "removed", model, actor, number=number)
+            await _record(session, "removed", model, actor, number=number)
 
     # What workers found out about versions
 
@@ -130,7 +141,7 @@ class Registry:
             failed = failing.values(failure=reason).returning(Version.model_id, Version.number)
             for model_id, number in await session.execute(failed):
                 name = await session.scalar(select(Model.name).where(Model.id == model_id))
-                _record(session, "failed", str(name), "", number=number, reason=reason)
+                await _record(session, "failed", str(name), "", number=number, reason=reason)
 
     async def retry(self, model: str, number: int, *, actor: str = "") -> VersionView:
         """Have workers try a failed version again. Raises UnknownVersion."""
@@ -139,7 +150,7 @@ class Registry:
             version = version_of(row, number)
             if version.failure is not None:
                 version.failure = None
-                _record(session, "retried", model, actor, number=number)
+                await _record(session, "retried", model, actor, number=number)
             return await self._view(session, row, version)
 
     async def trial_passed(self, digest: str, runtime: str, processor: str) -> bool:
@@ -181,7 +192,7 @@ class Registry:
     async def models(self) -> list[ModelView]:
         """Every model, by name."""
         async with self._database.session(read_only=True) as session:
-            return await self._models(session)
+            return (await self._present(session)).models
 
     async def model(self, name: str) -> ModelView:
         """One model. Raises UnknownModel."""
@@ -197,25 +208,13 @@ class Registry:
     async def snapshot(self) -> Snapshot:
         """Models and replicas as of one moment; a handful of queries, however many there are."""
         async with self._database.session(read_only=True) as session:
-            return Snapshot(models=await self._models(session), replicas=await _replicas(session))
+            return Snapshot(models=(await self._present(session)).models, replicas=await _replicas(session))
 
     async def desired(self) -> list[DesiredVersion]:
         """What every worker should have loaded: of enabled models, versions without a failure that an alias or a
         route names, or that stand in for one that failed."""
         async with self._database.session(read_only=True) as session:
-            rows = (await session.scalars(WHOLE.where(Model.enabled).order_by(Model.name))).all()
-            wanted = [
-                (row, version)
-                for row in rows
-                for version in row.versions
-                if version.failure is None and users(row, version.number)
-            ]
-            manifests = await self._manifests_of(session, [version for _, version in wanted])
-            self._manifests = manifests  # what is not wanted any more need not be kept
-            return [
-                DesiredVersion(version.id, row.name, version.number, version.digest, manifests[version.digest])
-                for row, version in wanted
-            ]
+            return (await self._present(session)).desired
 
     async def events(self, model: str | None = None, limit: int = 100) -> list[EventView]:
         """The latest `limit` events, of one model or of all, the latest first."""
@@ -227,12 +226,25 @@ class Registry:
         async with self._database.session(read_only=True) as session:
             return [EventView.of(row) for row in await session.scalars(latest)]
 
-    async def _models(self, session: AsyncSession) -> list[ModelView]:
-        rows = (await session.scalars(WHOLE.order_by(Model.name))).all()
-        # What this reads is all there is, so manifests that are not among it are of no more use.
-        manifests = await self._manifests_of(session, [version for row in rows for version in row.versions])
-        self._manifests = manifests
-        return [ModelView.of(row, manifests) for row in rows]
+    async def _present(self, session: AsyncSession) -> "_Present":
+        """All models, read only where one has changed: workers and gateways ask twice a second."""
+        revision = await session.scalar(select(Revision.number))
+        if self._known is None or self._known.revision != revision:
+            rows = (await session.scalars(WHOLE.order_by(Model.name))).all()
+            # What this reads is all there is, so manifests that are not among it are of no more use.
+            manifests = await self._manifests_of(session, [version for row in rows for version in row.versions])
+            self._manifests = manifests
+            self._known = _Present(
+                revision,
+                [ModelView.of(row, manifests) for row in rows],
+                [
+                    DesiredVersion(version.id, row.name, version.number, version.digest, manifests[version.digest])
+                    for row in rows
+                    for version in row.versions
+                    if row.enabled and version.failure is None and users(row, version.number)
+                ],
+            )
+        return self._known
 
     async def _view(self, session: AsyncSession, model: Model, version: Version) -> VersionView:
         return VersionView.of(model, version, (await self._manifests_of(session, [version]))[version.digest])
@@ -285,5 +297,7 @@ async def _add_if_absent(session: AsyncSession, row: Row) -> None:
         pass  # another process was faster
 
 
-def _record(session: AsyncSession, kind: str, model: str, actor: str, **data: Any) -> None:
+async def _record(session: AsyncSession, kind: str, model: str, actor: str, **data: Any) -> None:
+    # The row stays locked until this transaction ends, so that revisions are seen in the order in which they are given.
+    await session.execute(update(Revision).values(number=Revision.number + 1))
     session.add(Event(kind=kind, model=model, actor=actor.replace("\0", "")[:128], data=data))

@@ -110,6 +110,15 @@ class Event(Row):
     data: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
+class Revision(Row):
+    """One row, whose `number` counts up with each Event: a reader that knows it need not read the models again."""
+
+    __tablename__ = "revisions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int]
+
+
 class Replica(Row):
     """A running worker. `beat` counts up with each heartbeat, so that a reader needs no clock but its own.
 

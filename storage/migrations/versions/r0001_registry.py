@@ -34,6 +34,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_models")),
         sa.UniqueConstraint("name", name=op.f("uq_models_name")),
     )
+    revisions = op.create_table(
+        "revisions",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_revisions")),
+    )
+    op.bulk_insert(revisions, [{"id": 1, "number": 0}])
     op.create_table(
         "replicas",
         sa.Column("id", sa.String(length=64), nullable=False),

@@ -48,20 +48,22 @@ def queries(database: Database) -> Callable[[], list[str]]:
     return taken
 
 
-async def test_a_snapshot_asks_as_many_queries_of_many_models_as_of_one(
+async def test_models_are_read_again_only_once_one_has_changed_and_many_cost_as_much_as_one(
     database: Database, queries: Callable[[], list[str]]
 ) -> None:
-    registry = Registry(database)
+    writer, registry = Registry(database), Registry(database)
     asked = []
     for i in range(8):
         for description in ("first", "second"):
-            await registry.publish(manifest(f"model-{i}", description=description))
-        await registry.beat(f"replica-{i}", "http://127.0.0.1:1", {})
-        await registry.snapshot()
+            await writer.publish(manifest(f"model-{i}", description=description))
+        await writer.beat(f"replica-{i}", "http://127.0.0.1:1", {})
         queries()
-        await registry.snapshot()
+        changed = await registry.snapshot()
         asked.append(len(queries()))
-    assert set(asked) == {5}
+        assert await registry.snapshot() == changed
+        assert len(await registry.desired()) == len(changed.models) == i + 1
+        assert len(queries()) == 3
+    assert set(asked) == {7}
 
 
 async def test_a_manifest_is_read_and_parsed_once_however_often_it_is_polled(
