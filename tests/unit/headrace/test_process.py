@@ -23,7 +23,7 @@ def python(code: str, folder: Path) -> Process:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 (other processes set no events)
+        while not condition():
             await asyncio.sleep(0.01)
 
 
