@@ -6,7 +6,7 @@ from model_service.protocol.errors import TooManyRequests
 
 
 class Admission:
-    """`with admission:` takes one of `limit` places or raises TooManyRequests: waiting here would only hide the load."""
+    """`with admission:` takes one of `limit` places or raises TooManyRequests: waiting would only hide the load."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit

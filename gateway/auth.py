@@ -42,9 +42,7 @@ class LocalAccess:
 
     async def __call__(self, request: Request) -> None:
         if not is_loopback(self._host):
-            raise Forbidden(
-                f"the gateway listens on {self._host}, so this needs a token: set HEADRACE_ADMIN_TOKEN"
-            )
+            raise Forbidden(f"the gateway listens on {self._host}, so this needs a token: set HEADRACE_ADMIN_TOKEN")
         # A page that is open in a browser here reaches loopback addresses too: by a name that leads here, or as a
         # request from its own origin.
         host, origin = request.headers.get("host", ""), request.headers.get("origin")

@@ -13,12 +13,16 @@ EJECT_MAX_S = 30.0
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """A running worker, as this gateway sees it. It outlives the route tables that name it."""
+    """A running worker, as this gateway sees it, or a load balancer with several `workers` behind it.
+
+    It outlives the route tables that name it.
+    """
 
     id: str
     url: str
     host: str
     port: int
+    workers: int = 1
     outstanding: int = 0
     failures: int = 0  # connection failures in a row
     ejected_until: float = 0.0

@@ -94,6 +94,7 @@ class Membership:
                 if there["state"] == "ready":
                     holders.setdefault(int(version_id), []).append(self.replicas[view.id])
         if self._upstream is not None:
+            self._upstream.workers = len(living)
             return {id: (self._upstream,) for id, held in holders.items() if len(held) == len(living)}
         return {id: tuple(held) for id, held in holders.items()}
 

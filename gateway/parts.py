@@ -7,6 +7,7 @@ from cache.settings import CacheSettings, open_cache
 from gateway.admission import Admission
 from gateway.api.endpoint import Limits
 from gateway.balancer import Balancer
+from gateway.gather import Gatherer
 from gateway.membership import Membership
 from gateway.metrics import Metrics, PartsCollector
 from gateway.pipeline import Gateway
@@ -50,6 +51,7 @@ def open_parts(settings: GatewaySettings, storage: StorageSettings, caching: Cac
     )
     # Exactly one layer retries: with a load balancer before the workers, it is that one.
     workers = Workers(client, Balancer(), attempts=1 if settings.upstream else 2)
+    gatherer = Gatherer(workers)
     cache = open_cache(caching)
     admission = Admission(settings.max_in_flight)
     metrics = Metrics()
@@ -62,7 +64,7 @@ def open_parts(settings: GatewaySettings, storage: StorageSettings, caching: Cac
         cache=cache,
         client=client,
         membership=membership,
-        gateway=Gateway(membership, workers, cache, admission),
+        gateway=Gateway(membership, gatherer, cache, admission),
         metrics=metrics,
         limits=Limits(settings.max_body_bytes, settings.default_timeout_ms / 1000, settings.max_timeout_ms / 1000),
     )

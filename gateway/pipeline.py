@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from cache.key import cache_key
 from cache.response_cache import ResponseCache
 from gateway.admission import Admission
-from gateway.connection import Reply
+from gateway.gather import Workers
 from gateway.routing import RouteTable, Target
-from model_service.protocol import headers
-from model_service.protocol.codec import decode_response
+from model_service.protocol.codec import decode_response, encode_response
 from model_service.protocol.errors import DeadlineExceeded
 from model_service.protocol.messages import InferRequest, InferResponse
 
 CacheStatus = Literal["hit", "miss", "bypass"]
+_BINARY: Final = InferRequest("", None, [], binary_output=True)
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,12 +33,6 @@ class Routes(Protocol):
     """Who knows the present route table."""
 
     table: RouteTable
-
-
-class Workers(Protocol):
-    """Who computes an answer."""
-
-    async def infer(self, target: Target, request: InferRequest) -> Reply: ...
 
 
 class Gateway:
@@ -56,11 +50,11 @@ class Gateway:
             target = self.routes.table.resolve(request.model, request.version)
             if no_cache or target.cache_ttl_s == 0:
                 async with _deadline(request):
-                    return _answer(target, await self._compute(target, request), "bypass")
+                    return _answer(target, await self._workers.infer(target, request), "bypass")
             outputs = [output.name for output in request.outputs]
             key = cache_key(scope, target.digest, request.inputs, outputs, request.parameters)
             if (held := self.cache.peek(key)) is not None:
-                return _answer(target, held, "hit")
+                return _answer(target, _unpack(held), "hit")
             async with _deadline(request):
                 return await self._cached(key, target, request)
 
@@ -75,13 +69,10 @@ class Gateway:
                 if request.deadline is None or monotonic() >= request.deadline:
                     raise
             else:
-                return _answer(target, value, status)
+                return _answer(target, _unpack(value), status)
 
     async def _compute(self, target: Target, request: InferRequest) -> bytes:
-        """The worker's answer as the cache keeps it: the length of its JSON, then its body as it came."""
-        reply = await self._workers.infer(target, request)
-        length = int(reply.headers.get(headers.INFERENCE_HEADER_CONTENT_LENGTH, len(reply.body)))
-        return struct.pack("<I", length) + reply.body
+        return _pack(await self._workers.infer(target, request))
 
 
 @asynccontextmanager
@@ -93,8 +84,17 @@ async def _deadline(request: InferRequest) -> AsyncIterator[None]:
         raise DeadlineExceeded from error
 
 
-def _answer(target: Target, value: bytes, cache: CacheStatus) -> Answer:
-    (length,) = struct.unpack_from("<I", value)
-    response = decode_response(value[4:], length)
+def _answer(target: Target, response: InferResponse, cache: CacheStatus) -> Answer:
     # Named by the target: the same artifact may have been another version when the answer was computed.
     return Answer(InferResponse(target.model, target.version, response.outputs, response.parameters), cache)
+
+
+def _pack(response: InferResponse) -> bytes:
+    """A response as the cache keeps it: the length of its JSON, then its body in binary form."""
+    body, length = encode_response(response, _BINARY)
+    return struct.pack("<I", len(body) if length is None else length) + body
+
+
+def _unpack(value: bytes) -> InferResponse:
+    (length,) = struct.unpack_from("<I", value)
+    return decode_response(value[4:], length)

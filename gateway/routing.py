@@ -15,7 +15,10 @@ DEFAULT_ALIAS = "stable"
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Target:
-    """One version, where it is loaded. `path` is its infer path on a worker."""
+    """One version, where it is loaded. `path` is its infer path on a worker.
+
+    Where it `gathers`, requests of up to `max_rows` rows in all may share one; `slots` of them keep all workers busy.
+    """
 
     model: str
     version: str
@@ -24,6 +27,9 @@ class Target:
     cache_ttl_s: int
     replicas: tuple[Replica, ...]
     path: bytes
+    gathers: bool
+    max_rows: int
+    slots: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -129,12 +135,18 @@ def _shares(weights: Sequence[tuple[Target, float]]) -> tuple[tuple[float, Targe
 
 
 def _target(version: VersionView, replicas: tuple[Replica, ...]) -> Target:
+    manifest = version.manifest
+    by_row = all(spec.shape[:1] == (-1,) for spec in (*manifest.inputs, *manifest.outputs))
     return Target(
         model=version.model,
         version=str(version.number),
         digest=version.digest,
-        manifest=version.manifest,
-        cache_ttl_s=version.manifest.cache_ttl_s,
+        manifest=manifest,
+        cache_ttl_s=manifest.cache_ttl_s,
         replicas=replicas,
         path=f"/v2/models/{version.model}/versions/{version.number}/infer".encode(),
+        gathers=by_row and manifest.text is None,
+        max_rows=manifest.batching.max_rows,
+        # One request runs on each instance of the engine, and one stands ready behind it.
+        slots=sum(replica.workers for replica in replicas) * (manifest.engine.instances + 1),
     )

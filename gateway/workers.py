@@ -10,9 +10,9 @@ from gateway.connection import ConnectionFailed, Reply
 from gateway.routing import Target
 from gateway.worker_client import WorkerClient
 from model_service.protocol import headers
-from model_service.protocol.codec import encode_request
-from model_service.protocol.errors import DeadlineExceeded, ServingError, WorkerUnavailable
-from model_service.protocol.messages import InferRequest
+from model_service.protocol.codec import decode_response, encode_request
+from model_service.protocol.errors import DeadlineExceeded, InvalidInput, ServingError, WorkerUnavailable
+from model_service.protocol.messages import InferRequest, InferResponse
 from model_service.protocol.status import from_wire
 
 
@@ -33,8 +33,8 @@ class Workers:
         self._balancer = balancer
         self._attempts = attempts
 
-    async def infer(self, target: Target, request: InferRequest) -> Reply:
-        """The worker's answer, in binary form, status 200.
+    async def infer(self, target: Target, request: InferRequest) -> InferResponse:
+        """The worker's answer.
 
         Raises the worker's own error; WorkerUnavailable where no connection held; DeadlineExceeded.
         """
@@ -54,9 +54,7 @@ class Workers:
                 failure = error
             else:
                 replica.succeeded()
-                if reply.status != 200:
-                    raise _error(reply)
-                return reply
+                return _response(reply)
             finally:
                 replica.outstanding -= 1
         raise WorkerUnavailable(f"no worker could be reached: {failure}", retry_after=1)
@@ -70,6 +68,16 @@ def _lines(json_length: int, deadline: float | None) -> bytes:
     if left <= 0:
         raise DeadlineExceeded
     return lines + b"%b: %d\r\n" % (headers.TIMEOUT_MS, max(1, int(left * 1000)))
+
+
+def _response(reply: Reply) -> InferResponse:
+    if reply.status != 200:
+        raise _error(reply)
+    length = reply.headers.get(headers.INFERENCE_HEADER_CONTENT_LENGTH)
+    try:
+        return decode_response(reply.body, int(length) if length else None)
+    except InvalidInput as error:  # which the client's input was not
+        raise ServingError(f"a worker's answer makes no sense: {error}") from error
 
 
 def _error(reply: Reply) -> ServingError:

@@ -19,8 +19,8 @@ from model_service.protocol.http import json_length
 from model_service.protocol.messages import InferRequest, InferResponse
 from model_service.protocol.tensors import from_json
 from storage.manifest import Manifest
+from storage.migrate import upgrade
 from storage.settings import StorageSettings
-from storage.tables import Row
 from tests.unit.gateway.conftest import Serve
 
 CONTENT = b"a graph, as far as the gateway is concerned"
@@ -55,13 +55,13 @@ class Application:
 async def application(folder: Path, **settings: Any) -> AsyncIterator[Application]:
     """The route table changes when something is changed or refreshed, and never by itself."""
     still = {"refresh_s": HOUR, "health_interval_s": HOUR, **settings}
+    url = f"sqlite:///{folder / 'registry.db'}"
     parts = open_parts(
         GatewaySettings(**still),
-        StorageSettings(database_url=f"sqlite:///{folder / 'registry.db'}", artifacts_url=str(folder / "artifacts")),
+        StorageSettings(database_url=url, artifacts_url=str(folder / "artifacts")),
         CacheSettings(redis_url=None),
     )
-    async with parts.database.engine.begin() as connection:
-        await connection.run_sync(Row.metadata.create_all)
+    await upgrade(url)
     app = create_app(parts)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (

@@ -6,11 +6,8 @@ import pytest
 from cache.settings import CacheSettings, open_cache
 from gateway.admission import Admission
 from gateway.balancer import Replica
-from gateway.connection import Reply
 from gateway.pipeline import Gateway
 from gateway.routing import RouteTable, Target, build_table
-from model_service.protocol import headers
-from model_service.protocol.codec import encode_response
 from model_service.protocol.errors import DeadlineExceeded, ModelNotFound, Overloaded, TooManyRequests
 from model_service.protocol.messages import InferRequest, InferResponse, RequestedOutput
 from model_service.protocol.tensors import Tensor, from_json
@@ -28,7 +25,7 @@ class FakeWorkers:
         self.let_go = asyncio.Event()
         self.let_go.set()
 
-    async def infer(self, target: Target, request: InferRequest) -> Reply:
+    async def infer(self, target: Target, request: InferRequest) -> InferResponse:
         self.calls += 1
         try:
             await self.let_go.wait()
@@ -37,10 +34,7 @@ class FakeWorkers:
             raise
         if self.error is not None:
             raise self.error
-        response = InferResponse(target.model, target.version, tuple(request.inputs))
-        request.binary_output = True
-        body, length = encode_response(response, request)
-        return Reply(200, {headers.INFERENCE_HEADER_CONTENT_LENGTH: b"%d" % (length or 0)}, body)
+        return InferResponse(target.model, target.version, tuple(request.inputs))
 
 
 class FakeRoutes:
@@ -133,7 +127,7 @@ async def test_a_deadline_that_passes_abandons_the_work(no_cache: bool) -> None:
 
 async def test_a_request_outlives_the_deadline_of_the_one_it_joined() -> None:
     class DropsTheImpatient(FakeWorkers):
-        async def infer(self, target: Target, request: InferRequest) -> Reply:
+        async def infer(self, target: Target, request: InferRequest) -> InferResponse:
             reply = await super().infer(target, request)
             if request.deadline == impatient.deadline:
                 raise DeadlineExceeded
