@@ -23,6 +23,7 @@ def main() -> None:
     app = create_app(open_parts(settings, StorageSettings(), CacheSettings()))
     listening = server.listen(settings.host, settings.port)
     gateway = uvicorn.Server(server.config(app, settings.host, settings.port, drain_s=DRAIN_S))
+    server.leave_start_up_alone()
     log.info("gateway on %s", server.url_of(listening))
     with suppress(KeyboardInterrupt):
         gateway.run(sockets=[listening])

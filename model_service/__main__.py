@@ -71,6 +71,7 @@ async def serve(settings: WorkerSettings, storage: StorageSettings) -> None:
     )
     app = create_app(models, reconciler, settings)
     config = server.config(app, settings.host, port, drain_s=settings.stop_timeout_s)
+    server.leave_start_up_alone()
     log.info("worker on %s", url)
     try:
         await DrainingServer(config, reconciler, settings.drain_s).serve([listening])

@@ -1,6 +1,7 @@
 """How gateway and worker serve their applications: uvicorn, on uvloop and httptools."""
 
 import asyncio
+import gc
 import socket
 from typing import Any, Final, cast
 
@@ -63,6 +64,15 @@ def url_of(listening: socket.socket) -> str:
     """`http://host:port` of a socket that listens."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def leave_start_up_alone() -> None:
+    """Have the garbage collector look at what requests make, and not at all that was imported, over and over.
+
+    To be called once the application is made. A full collection over it stops every request for 40 ms.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def config(app: Any, host: str, port: int, *, drain_s: int) -> uvicorn.Config:
