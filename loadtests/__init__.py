@@ -1,0 +1,1 @@
+"""Measures headrace and its peers on one machine: `python -m loadtests` runs all, `python -m loadtests <name>` one."""

