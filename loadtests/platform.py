@@ -95,7 +95,6 @@ def platform(
             "HEADRACE_CACHE_REDIS_URL": f"unix://{folder / 'valkey.sock'}",
             "HEADRACE_WORKER_CACHE_DIR": str(folder / "loaded"),
             "HEADRACE_WORKER_THREADS": str(max(1, len(os.sched_getaffinity(0)) // workers)),
-            "HEADRACE_WORKER_POLL_S": "0.2",
             "HEADRACE_WORKER_DRAIN_S": "0",
             **(environment or {}),
         }

@@ -86,6 +86,7 @@ def config(app: Any, host: str, port: int, *, drain_s: int) -> uvicorn.Config:
         ws="none",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,  # above what load balancers keep their idle connections for
         timeout_graceful_shutdown=drain_s,
         log_level="warning",
