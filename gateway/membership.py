@@ -56,7 +56,7 @@ class Membership:
             snapshot = await self._registry.snapshot()
             living = self._living(snapshot.replicas)
             self._follow(living)
-            self.table = build_table(snapshot.models, self._ready(living))
+            self.table = build_table(snapshot.models, self._ready(living), self.table)
 
     async def _keep_refreshing(self) -> None:
         failing = False

@@ -88,17 +88,20 @@ class RouteTable:
         return target
 
 
-def build_table(models: Sequence[ModelView], ready: Mapping[int, tuple[Replica, ...]]) -> RouteTable:
+def build_table(
+    models: Sequence[ModelView], ready: Mapping[int, tuple[Replica, ...]], before: RouteTable | None = None
+) -> RouteTable:
     """The table for these models; `ready` maps a version's id to the replicas that have it loaded."""
-    return RouteTable({model.name: _route(model, ready) for model in models}, loaded=True)
+    past = before.models if before else {}
+    return RouteTable({model.name: _route(model, ready, past.get(model.name)) for model in models}, loaded=True)
 
 
-def _route(model: ModelView, ready: Mapping[int, tuple[Replica, ...]]) -> ModelRoute:
+def _route(model: ModelView, ready: Mapping[int, tuple[Replica, ...]], before: ModelRoute | None) -> ModelRoute:
     targets = {version.number: _target(version, ready.get(version.id, ())) for version in model.versions}
     failures = {version.number: version.failure for version in model.versions}
     versions = {str(number): target for number, target in targets.items()}
     for alias in model.aliases:
-        versions[alias] = _aliased(model, alias, targets)
+        versions[alias] = _aliased(model, alias, targets, before)
     weights = model.weights or ({DEFAULT_ALIAS: 1.0} if DEFAULT_ALIAS in versions else {})
     stable = model.aliases.get(DEFAULT_ALIAS)
     failure = failures.get(stable) if stable is not None else None
@@ -113,14 +116,18 @@ def _route(model: ModelView, ready: Mapping[int, tuple[Replica, ...]]) -> ModelR
     )
 
 
-def _aliased(model: ModelView, alias: str, targets: Mapping[int, Target]) -> Target:
+def _aliased(model: ModelView, alias: str, targets: Mapping[int, Target], before: ModelRoute | None) -> Target:
     """The version an alias leads to.
 
-    While the one it was moved to is loaded nowhere, the one before it goes on answering: a promotion costs no request.
+    While the one it was moved to is loaded nowhere, the one that answered so far goes on or, in a gateway that has
+    just started, one that the alias named before: neither a promotion nor a rollback costs a request.
     """
     current = targets[model.aliases[alias]]
-    before = (targets[number] for number in reversed(model.history[alias]) if number in targets)
-    return next((target for target in (current, *before) if target.replicas), current)
+    numbers = list(reversed(model.history[alias]))
+    if before is not None and (answering := before.versions.get(alias)) is not None:
+        numbers.insert(0, int(answering.version))
+    others = (targets[number] for number in numbers if number in targets)
+    return next((target for target in (current, *others) if target.replicas), current)
 
 
 def _shares(weights: Sequence[tuple[Target, float]]) -> tuple[tuple[float, Target], ...]:

@@ -17,7 +17,7 @@ PEER = Peer(
     infer="/infer",
     dialects={"overhead": DIALECT, "minilm": DIALECT},
     tuned={
-        "overhead": {"MAX_BATCH": "32", "MAX_LATENCY_MS": "60000", "WORKERS": "2"},
-        "minilm": {"MAX_BATCH": "32", "MAX_LATENCY_MS": "60000", "WORKERS": "2", "THREADS": "1"},
+        "overhead": {"MAX_BATCH": "32", "MAX_LATENCY_MS": "60000", "WORKERS": "3"},
+        "minilm": {"MAX_BATCH": "8", "MAX_LATENCY_MS": "60000", "WORKERS": "2", "THREADS": "1"},
     },
 )

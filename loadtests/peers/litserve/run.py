@@ -13,7 +13,7 @@ PEER = Peer(
     infer="/predict",
     dialects={"overhead": DIALECT, "minilm": DIALECT},
     tuned={
-        "overhead": {"MAX_BATCH": "32", "BATCH_TIMEOUT_S": "0.001", "WORKERS": "1", "API_SERVERS": "1"},
-        "minilm": {"MAX_BATCH": "32", "BATCH_TIMEOUT_S": "0.005", "WORKERS": "2", "API_SERVERS": "1", "THREADS": "1"},
+        "overhead": {"MAX_BATCH": "32", "BATCH_TIMEOUT_S": "0.001", "WORKERS": "1", "API_SERVERS": "2"},
+        "minilm": {"MAX_BATCH": "8", "BATCH_TIMEOUT_S": "0.005", "WORKERS": "2", "API_SERVERS": "1", "THREADS": "1"},
     },
 )

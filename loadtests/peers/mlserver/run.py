@@ -23,11 +23,11 @@ PEER = Peer(
     tuned={
         "overhead": {
             "MLSERVER_MODEL_MAX_BATCH_SIZE": "32",
-            "MLSERVER_MODEL_MAX_BATCH_TIME": "0.001",
-            "MLSERVER_PARALLEL_WORKERS": "1",
+            "MLSERVER_MODEL_MAX_BATCH_TIME": "0.0005",
+            "MLSERVER_PARALLEL_WORKERS": "0",
         },
         "minilm": {
-            "MLSERVER_MODEL_MAX_BATCH_SIZE": "32",
+            "MLSERVER_MODEL_MAX_BATCH_SIZE": "8",
             "MLSERVER_MODEL_MAX_BATCH_TIME": "0.005",
             "MLSERVER_PARALLEL_WORKERS": "2",
             "THREADS": "1",

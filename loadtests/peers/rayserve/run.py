@@ -15,6 +15,6 @@ PEER = Peer(
     infer="/infer",
     dialects={"overhead": plain(lambda item: {"x": item})},
     tuned={
-        "overhead": {"REPLICAS": "1", "BATCH_TIMEOUT_S": "0.001"},
+        "overhead": {"REPLICAS": "1", "BATCH_TIMEOUT_S": "0.0"},
     },
 )

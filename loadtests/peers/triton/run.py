@@ -12,6 +12,6 @@ PEER = Peer(
     dialects={"overhead": oip("x"), "minilm": oip("text", flat=False)},
     tuned={
         "overhead": {"MAX_BATCH": "32", "QUEUE_DELAY_US": "100", "INSTANCES": "1", "HTTP_THREADS": "2"},
-        "minilm": {"MAX_BATCH": "32", "QUEUE_DELAY_US": "100", "INSTANCES": "2", "HTTP_THREADS": "1", "THREADS": "1"},
+        "minilm": {"MAX_BATCH": "1", "QUEUE_DELAY_US": "100", "INSTANCES": "2", "HTTP_THREADS": "1", "THREADS": "1"},
     },
 )

@@ -44,6 +44,13 @@ def test_a_promotion_answers_from_the_version_before_until_the_new_one_is_loaded
     assert table(promoted, 1, 2).resolve("m", None).version == "2"
 
 
+def test_a_rollback_answers_from_the_version_that_answered_until_the_one_before_is_loaded_again() -> None:
+    promoted = table(model(1, 2, aliases={"stable": 2}, history={"stable": (1,)}), 2)
+    rolled_back = model(1, 2, aliases={"stable": 1})
+    assert build_table([rolled_back], {2: HERE}, promoted).resolve("m", None).version == "2"
+    assert build_table([rolled_back], {1: HERE, 2: HERE}, promoted).resolve("m", None).version == "1"
+
+
 def test_a_version_loaded_nowhere_is_not_ready_and_says_why() -> None:
     view = model(1, aliases={"stable": 1})
     with pytest.raises(ModelNotReady, match="not loaded"):
