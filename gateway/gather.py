@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.routing import Target
-from model_service.protocol.errors import EngineFailed, InvalidInput
+from model_service.protocol.errors import EngineFailed, InvalidInput, TooLarge
 from model_service.protocol.messages import InferRequest, InferResponse
 from model_service.protocol.tensors import Tensor, bytes_tensor
 
@@ -102,7 +102,7 @@ class Gatherer:
         try:
             response = await self._workers.infer(members[-1].target, _merged(members))
             answers = list(_parts(response, [member.rows for member in members]))
-        except (InvalidInput, EngineFailed):
+        except (InvalidInput, EngineFailed, TooLarge):
             await asyncio.gather(*map(self._answer_alone, members))
         except Exception as error:
             for member in members:

@@ -65,6 +65,6 @@ class WorkerClient:
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, dropped), replica.host, replica.port
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:  # the last for a host that is no name
             raise ConnectionFailed(f"{replica.url}: {error or 'no connection in time'}") from error
         return connection

@@ -11,7 +11,13 @@ from gateway.routing import Target
 from gateway.worker_client import WorkerClient
 from model_service.protocol import headers
 from model_service.protocol.codec import decode_response, encode_request
-from model_service.protocol.errors import DeadlineExceeded, InvalidInput, ServingError, WorkerUnavailable
+from model_service.protocol.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    ModelNotReady,
+    ServingError,
+    WorkerUnavailable,
+)
 from model_service.protocol.messages import InferRequest, InferResponse
 from model_service.protocol.status import from_wire
 
@@ -86,6 +92,8 @@ def _error(reply: Reply) -> ServingError:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         message = f"a worker answered {reply.status} without saying why"
     code = reply.headers.get(headers.ERROR)
+    if code == b"ModelNotFound":  # known here: that worker has just been started again
+        return ModelNotReady(message, retry_after=1)
     retry_after = reply.headers.get(headers.RETRY_AFTER)
     return from_wire(
         reply.status, code.decode() if code else None, message, float(retry_after) if retry_after else None

@@ -60,13 +60,15 @@ async def wait_until_live(api: Api) -> None:
 
 
 async def wait_until_ready(api: Api, registry: Registry, name: str, say: Callable[[str], None]) -> None:
-    """Until the gateway answers for the model, or until what its aliases name has failed, which is said."""
-    while not (await api.send("GET", f"/v2/models/{name}/ready")).is_success:
+    """Until the gateway answers for each version that an alias of the model names, or it has failed, which is said."""
+    while True:
         model, replicas = await find(registry, name), await registry.replicas()
-        wanted = [version for version in model.versions if version.number in model.aliases.values()]
+        wanted = [version for version in model.versions if model.enabled and version.number in model.aliases.values()]
         reasons = {version.number: why_not(version, replicas) for version in wanted}
-        if all(reasons.values()):
-            for number, reason in reasons.items():
-                say(f"version {number} of {name} failed to load: {reason}")
-            return
+        paths = [f"/v2/models/{name}/versions/{number}/ready" for number, reason in reasons.items() if reason is None]
+        if all([(await api.send("GET", path)).is_success for path in paths]):
+            break
         await asyncio.sleep(POLL_S)
+    for number, reason in reasons.items():
+        if reason is not None:
+            say(f"version {number} of {name} failed to load: {reason}")

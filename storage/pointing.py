@@ -13,7 +13,7 @@ def version_of(model: Model, reference: int | str) -> Version:
 
     Raises UnknownVersion, UnknownAlias.
     """
-    if isinstance(reference, str) and not reference.isdecimal():
+    if isinstance(reference, str) and not (reference.isdecimal() and len(reference) < 10):
         number = alias_of(model, reference).number
     else:
         number = int(reference)
@@ -69,11 +69,12 @@ def route(model: Model, weights: Mapping[str, float] | None) -> None:
     shares = weights.values()
     if not all(math.isfinite(share) and share >= 0 for share in shares) or not any(shares):
         raise InvalidRoute
-    for target in weights:
-        version_of(model, target)
+    numbers = {target: version_of(model, target).number for target in weights}
     if model.route is None:
         model.route = Route()
-    model.route.weights = dict(weights)
+    model.route.weights = {
+        str(numbers[target]) if target.isdecimal() else target: share for target, share in weights.items()
+    }
 
 
 def users(model: Model, number: int) -> list[str]:

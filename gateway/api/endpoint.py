@@ -71,8 +71,10 @@ class InferenceEndpoint:
         try:
             question = self._decode(scope["path_params"], headers, await self._body(receive, headers))
             question.request.deadline = self._deadline(headers, started)
+            if question.request.model in self._gateway.routes.table.models:
+                model = question.request.model  # errors count for it too; other names would fill the memory
             with http.CancelOnDisconnect(receive):
-                answer = await self._answer(question, b"no-cache" in headers.get(names.CACHE_CONTROL, b""))
+                answer = await self._answer(question, b"no-cache" in headers.get(names.CACHE_CONTROL, b"").lower())
             model, version, outcome = answer.response.model, answer.response.version, answer.cache
             content, described = question.render(answer)
             if (coding := compression.wanted(headers)) is not None:

@@ -28,6 +28,8 @@ def decode_request(
     if not inputs:
         raise InvalidInput("inputs must name at least one tensor")
     parameters = _object(head.get("parameters"), "parameters")
+    if parameters:
+        _check_depth(parameters)
     return InferRequest(
         model=model,
         version=version,
@@ -38,6 +40,13 @@ def decode_request(
         binary_output=parameters.pop("binary_data_output", False) is True,
         deadline=deadline,
     )
+
+
+def _check_depth(parameters: dict[str, Any]) -> None:
+    try:
+        orjson.dumps(parameters)
+    except TypeError as error:  # it reads 1,024 levels, and writes 254
+        raise InvalidInput("parameters are nested too deep") from error
 
 
 def encode_request(request: InferRequest) -> tuple[bytes, int]:

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import isfinite, prod
-from typing import Any
+from typing import Any, Final
 
 from model_service.protocol.datatypes import DATATYPES, SIZES, TYPECODES
 from model_service.protocol.errors import InvalidInput
+
+MAX_RANK: Final = 32
+MAX_ELEMENTS: Final = 2**63 - 1
 
 
 @dataclass(slots=True, frozen=True)
@@ -121,6 +124,9 @@ def check_shape(name: str, shape: Any) -> tuple[int, ...]:
     """`shape` as a tuple of non-negative integers; InvalidInput otherwise."""
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise InvalidInput(f"tensor '{name}': shape must be a list of non-negative integers, not {shape!r:.80}")
+    # Beyond this nothing fits into any memory, and Python would compute on, ever more slowly.
+    if len(shape) > MAX_RANK or any(size > MAX_ELEMENTS for size in shape) or prod(shape) > MAX_ELEMENTS:
+        raise InvalidInput(f"tensor '{name}': more than {MAX_RANK} dimensions, or than {MAX_ELEMENTS} elements")
     return tuple(shape)
 
 
@@ -128,11 +134,11 @@ def _flatten(name: str, data: Any) -> list[Any]:
     if not isinstance(data, list):
         raise InvalidInput(f"tensor '{name}': data must be a list")
     flat: list[Any] = data
-    try:
-        while flat and isinstance(flat[0], list):
-            flat = list(chain.from_iterable(flat))
-    except TypeError as error:
-        raise InvalidInput(f"tensor '{name}': data is nested unevenly") from error
+    while flat and isinstance(flat[0], list):
+        length = len(flat[0])
+        if not all([isinstance(row, list) and len(row) == length for row in flat]):
+            raise InvalidInput(f"tensor '{name}': data is nested unevenly")
+        flat = list(chain.from_iterable(flat))
     return flat
 
 

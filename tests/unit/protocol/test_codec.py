@@ -116,6 +116,18 @@ def test_a_header_length_beyond_the_body_is_refused(json_length: int) -> None:
         decode({"inputs": [X]}, json_length=json_length)
 
 
+def test_parameters_nested_too_deep_are_refused() -> None:
+    deep = b'{"parameters":{"a":' + b"[" * 300 + b"]" * 300 + b'},"inputs":[' + orjson.dumps(X) + b"]}"
+    with pytest.raises(InvalidInput, match="too deep"):
+        decode_request(deep, None, "m", None)
+
+
+@pytest.mark.parametrize("shape", [[2**63 - 1] * 30, [1] * 40_000, [2**63], [2**62, 2]])
+def test_a_shape_that_nothing_can_have_is_refused_in_a_sentence(shape: list[int]) -> None:
+    with pytest.raises(InvalidInput, match="32 dimensions"):
+        decode({"inputs": [{**X, "shape": shape}]})
+
+
 def test_json_nested_too_deep_is_refused() -> None:
     with pytest.raises(InvalidInput, match="not JSON"):
         decode_request(b'{"inputs":' + b"[" * 100_000, None, "m", None)
