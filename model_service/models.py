@@ -118,10 +118,12 @@ class Models:
         self._loaded.setdefault(model.name, {})[model.number] = model
 
     def remove(self, model: LoadedModel) -> None:
-        versions = self._loaded[model.name]
-        del versions[model.number]
+        versions = self._loaded.get(model.name, {})
+        # A model that was removed and added anew begins with the same numbers: what is there may be its successor.
+        if versions.get(model.number) is model:
+            del versions[model.number]
         if not versions:
-            del self._loaded[model.name]
+            self._loaded.pop(model.name, None)
 
     def get(self, name: str, version: str | None = None) -> LoadedModel:
         """That version, or the highest one. Raises ModelNotFound, saying what is here."""

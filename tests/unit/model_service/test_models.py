@@ -150,3 +150,14 @@ def test_a_model_whose_versions_are_all_gone_is_not_here(models: Models) -> None
     with pytest.raises(ModelNotFound, match="'b' is not loaded"):
         models.get("b")
     assert models.versions("b") == []
+
+
+def test_removing_a_model_leaves_its_successor_of_the_same_number() -> None:
+    models, first, second = Models(), model(Multiplying()), model(Multiplying())
+    models.add(first)
+    models.add(second)
+    models.remove(first)
+    assert list(models) == [second]
+    models.remove(second)
+    models.remove(second)
+    assert list(models) == []
