@@ -12,7 +12,7 @@ from typing import Protocol
 from gateway.routing import Target
 from model_service.protocol.errors import EngineFailed, InvalidInput, TooLarge
 from model_service.protocol.messages import InferRequest, InferResponse
-from model_service.protocol.tensors import Tensor, bytes_tensor
+from model_service.protocol.tensors import Tensor, join_bytes
 
 
 class Workers(Protocol):
@@ -192,5 +192,5 @@ def _cut(tensor: Tensor, rows: Sequence[int]) -> list[Tensor]:
         if elements is None:
             pieces.append(Tensor(tensor.name, tensor.datatype, shape, tensor.data[start:at]))
         else:
-            pieces.append(Tensor(tensor.name, "BYTES", shape, bytes_tensor(tensor.name, elements[start:at]).data))
+            pieces.append(Tensor(tensor.name, "BYTES", shape, join_bytes(elements[start:at])))
     return pieces
