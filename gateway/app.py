@@ -13,6 +13,11 @@ from gateway.api.endpoint import Decode, InferenceEndpoint
 from gateway.api.huggingface import HuggingFace
 from gateway.auth import admin_access
 from gateway.parts import Parts
+from model_service.protocol.server import HotFirst
+
+
+class _Application(HotFirst, FastAPI):
+    """FastAPI for everything but the hot path."""
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -29,7 +34,7 @@ def create_app(parts: Parts) -> FastAPI:
         await parts.cache.close()
         await parts.database.close()
 
-    app = FastAPI(
+    app = _Application(
         title=meta.NAME,
         version=meta.release(),
         lifespan=lifespan,
@@ -40,7 +45,8 @@ def create_app(parts: Parts) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     errors.install(app)
-    app.router.routes[:0] = _hot_routes(parts)
+    app.hot = _hot_routes(parts)
+    app.router.routes[:0] = app.hot  # for what else comes to their paths: a GET is told that it should be a POST
     settings = parts.settings
     access = admin_access(settings.admin_token, settings.host)
     for router in (

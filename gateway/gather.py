@@ -7,12 +7,16 @@ waits for company: a request leaves at once while a worker is free, and those th
 import asyncio
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.routing import Target
 from model_service.protocol.errors import EngineFailed, InvalidInput, TooLarge
 from model_service.protocol.messages import InferRequest, InferResponse
 from model_service.protocol.tensors import Tensor, join_bytes
+
+# Of requests together. Where there is more to compute, the cost of a request is no longer what counts; and a worker's
+# limit is for the body of one.
+_MAX_BYTES: Final = 1 << 20
 
 
 class Workers(Protocol):
@@ -131,11 +135,12 @@ def _settle(member: _Member, outcome: InferResponse | Exception) -> None:
 def _next(lane: _Lane) -> list[_Member]:
     """Take the next batch out of what waits; whose client is gone, or was told that it is too late, is dropped."""
     members: list[_Member] = []
-    rows = taken = 0
+    rows = size = taken = 0
     for member in lane.waiting:
         if not member.answer.done():
             rows += member.rows
-            if members and rows > member.target.max_rows:
+            size += sum([len(tensor.data) for tensor in member.request.inputs])
+            if members and (rows > member.target.max_rows or size > _MAX_BYTES):
                 break
             members.append(member)
         taken += 1

@@ -55,7 +55,7 @@ def open_parts(settings: GatewaySettings, storage: StorageSettings, caching: Cac
     cache = open_cache(caching)
     admission = Admission(settings.max_in_flight)
     metrics = Metrics()
-    metrics.registry.register(PartsCollector(admission, cache, workers, membership))
+    metrics.registry.register(PartsCollector(admission, cache, gatherer, workers, membership))
     return Parts(
         settings=settings,
         database=database,
@@ -64,7 +64,9 @@ def open_parts(settings: GatewaySettings, storage: StorageSettings, caching: Cac
         cache=cache,
         client=client,
         membership=membership,
-        gateway=Gateway(membership, gatherer, cache, admission),
+        gateway=Gateway(membership, gatherer, cache),
         metrics=metrics,
-        limits=Limits(settings.max_body_bytes, settings.default_timeout_ms / 1000, settings.max_timeout_ms / 1000),
+        limits=Limits(
+            admission, settings.max_body_bytes, settings.default_timeout_ms / 1000, settings.max_timeout_ms / 1000
+        ),
     )

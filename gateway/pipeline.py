@@ -1,16 +1,12 @@
-"""The whole story of a request: admitted, routed, looked up, or else computed by a worker."""
+"""The whole story of a request: routed, looked up, or else computed by a worker."""
 
-import asyncio
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Literal, Protocol
 
 from cache.key import cache_key
 from cache.response_cache import ResponseCache
-from gateway.admission import Admission
 from gateway.gather import Workers
 from gateway.routing import RouteTable, Target
 from model_service.protocol.codec import decode_response, encode_response
@@ -38,25 +34,24 @@ class Routes(Protocol):
 class Gateway:
     """Every protocol's way to the models."""
 
-    def __init__(self, routes: Routes, workers: Workers, cache: ResponseCache, admission: Admission) -> None:
+    def __init__(self, routes: Routes, workers: Workers, cache: ResponseCache) -> None:
         self.routes = routes
         self.cache = cache
-        self.admission = admission
         self._workers = workers
 
     async def infer(self, request: InferRequest, *, scope: str = "", no_cache: bool = False) -> Answer:
-        """The answer to `request`; a ServingError where there is none. `scope` keeps tenants' cached answers apart."""
-        with self.admission:
-            target = self.routes.table.resolve(request.model, request.version)
-            if no_cache or target.cache_ttl_s == 0:
-                async with _deadline(request):
-                    return _answer(target, await self._workers.infer(target, request), "bypass")
-            outputs = [output.name for output in request.outputs]
-            key = cache_key(scope, target.digest, request.inputs, outputs, request.parameters)
-            if (held := self.cache.peek(key)) is not None:
-                return _answer(target, _unpack(held), "hit")
-            async with _deadline(request):
-                return await self._cached(key, target, request)
+        """The answer to `request`; a ServingError where there is none. `scope` keeps tenants' cached answers apart.
+
+        Cancelled by its caller when nobody waits any more, the request's deadline included.
+        """
+        target = self.routes.table.resolve(request.model, request.version)
+        if no_cache or target.cache_ttl_s == 0:
+            return _answer(target, await self._workers.infer(target, request), "bypass")
+        outputs = [output.name for output in request.outputs]
+        key = cache_key(scope, target.digest, request.inputs, outputs, request.parameters)
+        if (held := self.cache.peek(key)) is not None:
+            return _answer(target, _unpack(held), "hit")
+        return await self._cached(key, target, request)
 
     async def _cached(self, key: bytes, target: Target, request: InferRequest) -> Answer:
         while True:
@@ -73,15 +68,6 @@ class Gateway:
 
     async def _compute(self, target: Target, request: InferRequest) -> bytes:
         return _pack(await self._workers.infer(target, request))
-
-
-@asynccontextmanager
-async def _deadline(request: InferRequest) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(None if request.deadline is None else request.deadline - monotonic()):
-            yield
-    except TimeoutError as error:
-        raise DeadlineExceeded from error
 
 
 def _answer(target: Target, response: InferResponse, cache: CacheStatus) -> Answer:

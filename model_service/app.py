@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse
 
 from model_service.metrics import prometheus_registry
 from model_service.models import Models
+from model_service.protocol.server import HotFirst
 from model_service.reconcile import Reconciler
-from model_service.routes import routes
+from model_service.routes import infer_routes, routes
 from model_service.settings import WorkerSettings
 
 
@@ -28,11 +29,14 @@ def create_app(models: Models, reconciler: Reconciler, settings: WorkerSettings)
             await reconciling
         await reconciler.close()
 
-    return Starlette(
-        routes=routes(models, reconciler, prometheus_registry(models), settings.max_body_bytes),
+    hot = infer_routes(models, settings.max_body_bytes)
+    app = HotFirst(
+        routes=[*hot, *routes(models, reconciler, prometheus_registry(models))],
         lifespan=lifespan,
         exception_handlers={HTTPException: _refusal, Exception: _refusal},
     )
+    app.hot = hot
+    return app
 
 
 async def _refusal(request: Any, error: Exception) -> JSONResponse:

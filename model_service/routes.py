@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.routing import Route
@@ -20,6 +20,9 @@ from model_service.reports import metadata, repository_index, server_metadata, s
 log = logging.getLogger(__name__)
 Path = Mapping[str, str]
 
+_MODEL: Final = "/v2/models/{model}"
+_VERSION: Final = "/v2/models/{model}/versions/{version}"
+
 
 class Infer:
     """`POST /v2/models/{model}[/versions/{version}]/infer`, as JSON or with binary tensors."""
@@ -34,12 +37,13 @@ class Infer:
             headers = http.headers_of(scope)
             path = scope["path_params"]
             model = self._models.get(path["model"], path.get("version"))
-            body = await http.read_body(receive, headers, self._max_body_bytes)
-            deadline = http.deadline_of(headers, arrived)
-            request = decode_request(body, http.json_length(headers), model.name, None, deadline)
-            with http.CancelOnDisconnect(receive):
+            deadline, length = http.deadline_of(headers, arrived), http.json_length(headers)
+            with http.Patience(scope):
+                body = await http.read_body(receive, headers, self._max_body_bytes)
+                request = await http.sized(len(body), decode_request, body, length, model.name, None, deadline)
                 response = await model.infer(request)
-            await http.send_inference(send, *encode_response(response, request))
+            size = sum([len(tensor.data) for tensor in response.outputs])
+            await http.send_inference(send, *await http.sized(size, encode_response, response, request))
         except ClientGone:
             return
         except ServingError as error:
@@ -73,10 +77,14 @@ class Metrics:
         await http.send_answer(send, generate_latest(self._registry), [content_type])
 
 
-def routes(models: Models, reconciler: Reconciler, metrics: CollectorRegistry, max_body_bytes: int) -> list[Route]:
-    """Every route; they are matched one after the other, so the most called come first."""
+def infer_routes(models: Models, max_body_bytes: int) -> list[Route]:
+    """The hot ones; they are matched one after the other, and the gateway's comes first."""
     infer = Infer(models, max_body_bytes)
-    model, version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+    return [Route(f"{path}/infer", infer, methods=["POST"]) for path in (_VERSION, _MODEL)]
+
+
+def routes(models: Models, reconciler: Reconciler, metrics: CollectorRegistry) -> list[Route]:
+    """All others."""
 
     def ready(path: Path) -> Any:
         found = models.get(path["model"], path.get("version"))
@@ -99,16 +107,14 @@ def routes(models: Models, reconciler: Reconciler, metrics: CollectorRegistry, m
         return [Route(path, Told(tell), methods=[method]) for path in paths]
 
     return [
-        Route(f"{version}/infer", infer, methods=["POST"]),
-        Route(f"{model}/infer", infer, methods=["POST"]),
         *told(["/v2/health/ready"], server_ready),
         *told(["/v2/health/live"], lambda path: {"live": True}),
         *told(["/v2", "/v2/"], lambda path: server_metadata()),
         *told(["/v2/models/stats"], lambda path: statistics(models)),
-        *told([f"{version}/stats", f"{model}/stats"], model_statistics),
-        *told([f"{version}/ready", f"{model}/ready"], ready),
+        *told([f"{_VERSION}/stats", f"{_MODEL}/stats"], model_statistics),
+        *told([f"{_VERSION}/ready", f"{_MODEL}/ready"], ready),
         *told(
-            [version, model],
+            [_VERSION, _MODEL],
             lambda path: metadata(models.get(path["model"], path.get("version")), models.versions(path["model"])),
         ),
         *told(["/v2/repository/index"], lambda path: repository_index(reconciler.slots), method="POST"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Protocol
 
+from gateway.admission import Admission
 from gateway.api import compression
 from gateway.api.errors import refuse
 from gateway.metrics import Metrics
@@ -46,8 +47,10 @@ class Decode(Protocol):
 
 @dataclass(slots=True, frozen=True)
 class Limits:
-    """Bytes of a body, and seconds that a request may take: unless it says, and at most."""
+    """What a request may take: a place among those served at once, bytes of a body, and seconds from its first byte to
+    its answer, unless it says and at most."""
 
+    admission: Admission
     body_bytes: int
     default_timeout_s: float
     max_timeout_s: float
@@ -69,14 +72,17 @@ class InferenceEndpoint:
         headers = http.headers_of(scope)
         request_id = (names.REQUEST_ID, headers.get(names.REQUEST_ID) or os.urandom(8).hex().encode())
         try:
-            question = self._decode(scope["path_params"], headers, await self._body(receive, headers))
-            question.request.deadline = self._deadline(headers, started)
-            if question.request.model in self._gateway.routes.table.models:
-                model = question.request.model  # errors count for it too; other names would fill the memory
-            with http.CancelOnDisconnect(receive):
+            deadline = self._deadline(headers, started)
+            with self._limits.admission, http.Patience(scope, deadline):
+                body = await http.read_body(receive, headers, self._limits.body_bytes)
+                question = await http.sized(len(body), self._decode, scope["path_params"], headers, body)
+                question.request.deadline = deadline
+                if question.request.model in self._gateway.routes.table.models:
+                    model = question.request.model  # errors count for it too; other names would fill the memory
                 answer = await self._answer(question, b"no-cache" in headers.get(names.CACHE_CONTROL, b"").lower())
             model, version, outcome = answer.response.model, answer.response.version, answer.cache
-            content, described = question.render(answer)
+            size = sum([len(tensor.data) for tensor in answer.response.outputs])
+            content, described = await http.sized(size, question.render, answer)
             if (coding := compression.wanted(headers)) is not None:
                 content = await compression.compress(content, coding)
                 described = [*described, (names.CONTENT_ENCODING, coding)]
@@ -97,13 +103,11 @@ class InferenceEndpoint:
         while True:
             try:
                 return await self._gateway.infer(request, no_cache=no_cache)
-            except ModelNotReady:
-                if not question.wait or request.deadline is None or monotonic() >= request.deadline:
-                    raise
+            except ModelNotReady as error:
+                left = 0.0 if request.deadline is None else request.deadline - monotonic()
+                if not question.wait or error.retry_after is None or left <= _WAIT_S:
+                    raise  # better this reason than that the deadline passed
             await asyncio.sleep(_WAIT_S)
-
-    async def _body(self, receive: Receive, headers: Headers) -> bytes:
-        return await http.read_body(receive, headers, self._limits.body_bytes)
 
     def _deadline(self, headers: Headers, started: float) -> float:
         asked = http.deadline_of(headers, started)

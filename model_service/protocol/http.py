@@ -4,29 +4,45 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from math import ceil
+from time import monotonic
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 import orjson
 
 from model_service.protocol import headers as names
-from model_service.protocol.errors import ClientGone, InvalidInput, ServingError, TooLarge, UnsupportedEncoding
+from model_service.protocol.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    InvalidInput,
+    ServingError,
+    TooLarge,
+    UnsupportedEncoding,
+)
 from model_service.protocol.status import http_status
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = dict[bytes, bytes]
+T = TypeVar("T")
+P = ParamSpec("P")
 
 JSON: Final = (names.CONTENT_TYPE, b"application/json")
 OCTETS: Final = (names.CONTENT_TYPE, b"application/octet-stream")
 
 # zlib's window bits: what `deflate` means in HTTP is zlib's own format.
 _WINDOWS: Final = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
-# A body above this takes longer to inflate than a trip to a thread.
-_INFLATE_INLINE: Final = 64 * 1024
-# An answer usually comes sooner than this, and then nobody has to watch its client.
-_WATCH_AFTER_S: Final = 0.02
+# What takes more bytes than this takes longer than a trip to a thread.
+_INLINE: Final = 64 * 1024
+# Under this name a request's scope has the connection that it came by.
+CONNECTION: Final = "headrace.connection"
+
+
+class Connection(Protocol):
+    """Calls `on_lost` when the client hangs up."""
+
+    on_lost: Callable[[], None] | None
 
 
 def headers_of(scope: Scope) -> Headers:
@@ -108,44 +124,56 @@ async def send_error(
     await send_json(send, content or {"error": str(error)}, http_status(error), extra)
 
 
-class CancelOnDisconnect:
-    """`with CancelOnDisconnect(receive): ...` cancels the body when the client hangs up, and raises ClientGone then.
+async def sized(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work` makes of `size` bytes: at once, or in a thread where others would have to wait for it."""
+    if size > _INLINE:
+        return await asyncio.to_thread(work, *args, **kwargs)
+    return work(*args, **kwargs)
 
-    Only what takes longer than a moment is watched: a task for each request would cost more than it saves. The
-    request's own body must have been read.
+
+class Patience:
+    """`with Patience(scope, deadline): ...` ends the body when nobody waits for it any more.
+
+    Raises ClientGone when the client hangs up, which `server.ClientProtocol` tells, and DeadlineExceeded at `deadline`
+    (monotonic seconds; None is never). Neither costs a request a task of its own.
     """
 
-    __slots__ = ("_gone", "_receive", "_task", "_timer", "_watcher")
+    __slots__ = ("_connection", "_deadline", "_reason", "_task", "_timer")
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._gone = False
-        self._watcher: asyncio.Task[None] | None = None
+    def __init__(self, scope: Scope, deadline: float | None = None) -> None:
+        self._connection: Connection | None = scope.get(CONNECTION)
+        self._deadline = deadline
+        self._reason: type[ServingError] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None, "an ASGI application runs in a task"
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._start)
+        if self._connection is not None:
+            self._connection.on_lost = self._hung_up
+        if self._deadline is not None:
+            left = self._deadline - monotonic()
+            self._timer = asyncio.get_running_loop().call_later(max(left, 0.0), self._end, DeadlineExceeded)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+        if self._connection is not None:
+            self._connection.on_lost = None
+        if self._timer is not None:
+            self._timer.cancel()
         # Where others cancel the task as well, theirs goes on.
-        if self._gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
-            raise ClientGone from error
+        if self._reason is not None and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+            raise self._reason from error
 
-    def _start(self) -> None:
-        self._watcher = asyncio.create_task(self._watch())
+    def _hung_up(self) -> None:
+        self._end(ClientGone)
 
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
-        self._task.cancel()
+    def _end(self, reason: type[ServingError]) -> None:
+        if self._reason is None:
+            self._reason = reason
+            self._task.cancel()
 
 
 def _number(headers: Headers, name: bytes) -> int | None:
@@ -162,9 +190,7 @@ async def _decoded(body: bytes, encoding: bytes, limit: int) -> bytes:
         return body
     if encoding not in _WINDOWS:
         raise UnsupportedEncoding
-    if len(body) > _INFLATE_INLINE:
-        return await asyncio.to_thread(_inflate, body, encoding, limit)
-    return _inflate(body, encoding, limit)
+    return await sized(len(body), _inflate, body, encoding, limit)
 
 
 def _inflate(body: bytes, encoding: bytes, limit: int) -> bytes:

@@ -3,10 +3,15 @@
 import asyncio
 import gc
 import socket
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from model_service.protocol.http import CONNECTION, Receive, Scope, Send
 
 # What is larger gains nothing from waiting; and unless it is sent, nobody tells the application to slow down.
 CORK: Final = 64 * 1024
@@ -47,11 +52,50 @@ class CorkedTransport:
         return getattr(self._transport, name)
 
 
-class CorkedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over a corked transport."""
+class ClientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol over a corked transport; who asks for it in time hears at once that the client hangs up.
+
+    One request of a connection is served at a time, so there is one to tell. ASGI has it ask again and again instead,
+    which takes a task for each request.
+    """
+
+    on_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, CorkedTransport(transport, self.loop)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        cast(Scope, self.scope)[CONNECTION] = self
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()  # a large body has paused it, and then nobody would see the client hang up
+
+
+class HotFirst(Starlette):
+    """A Starlette, or with FastAPI as a second base a FastAPI, that calls the endpoints of its `hot` routes directly.
+
+    They are ASGI objects that answer all their errors themselves; the middleware that every other request passes costs
+    as much as they do.
+    """
+
+    hot: Sequence[Route] = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path = scope["path"]
+            for route in self.hot:
+                if found := route.path_regex.match(path):
+                    scope["path_params"] = found.groupdict()
+                    return await route.app(scope, receive, send)
+        return await super().__call__(scope, receive, send)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -82,7 +126,7 @@ def config(app: Any, host: str, port: int, *, drain_s: int) -> uvicorn.Config:
         host=host,
         port=port,
         loop="uvloop",
-        http=CorkedProtocol,
+        http=ClientProtocol,
         ws="none",
         access_log=False,
         server_header=False,

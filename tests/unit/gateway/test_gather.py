@@ -96,6 +96,16 @@ async def test_no_more_rows_than_a_batch_leave_together() -> None:
     assert workers.rows == [2, 4, 4, 4]
 
 
+async def test_large_requests_do_not_become_one_that_is_too_large() -> None:
+    echo = Echo()
+    gatherer = Gatherer(echo)
+    many = [Tensor("x", "FP32", (1, 100_000), bytes(400_000)) for _ in range(4)]
+    tasks = await ask(gatherer, *[InferRequest("m", None, [tensor]) for tensor in many])
+    echo.let_go()
+    assert [(await task).outputs for task in tasks] == [(tensor,) for tensor in many]
+    assert echo.rows == [1, 2, 1]
+
+
 async def test_bytes_are_cut_where_their_elements_end() -> None:
     workers = Echo()
     texts = [[b"a"], [b"bc", b""], [b"def"]]

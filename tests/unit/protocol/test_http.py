@@ -1,7 +1,8 @@
 import asyncio
 import gzip
 import zlib
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -19,8 +20,10 @@ from model_service.protocol.errors import (
     UnsupportedEncoding,
 )
 from model_service.protocol.http import (
-    CancelOnDisconnect,
+    CONNECTION,
+    Patience,
     Receive,
+    Scope,
     deadline_of,
     headers_of,
     json_length,
@@ -197,16 +200,22 @@ async def test_an_error_that_stays_has_no_retry_after() -> None:
 
 
 class Client:
-    """Hangs up when told; `watched` says that someone waits for it to."""
+    """A connection whose client hangs up when told."""
 
-    def __init__(self) -> None:
-        self.watched = asyncio.Event()
-        self.hangs_up = asyncio.Event()
+    on_lost: Callable[[], None] | None = None
 
-    async def __call__(self) -> MutableMapping[str, Any]:
-        self.watched.set()
-        await self.hangs_up.wait()
-        return GONE
+    @property
+    def scope(self) -> Scope:
+        return {CONNECTION: self}
+
+    def hang_up(self) -> None:
+        assert self.on_lost is not None, "nobody waits"
+        self.on_lost()
+
+
+async def waiting(client: Client, deadline: float | None = None) -> None:
+    with Patience(client.scope, deadline):
+        await asyncio.Event().wait()
 
 
 async def test_work_for_a_client_that_hangs_up_is_cancelled() -> None:
@@ -214,7 +223,7 @@ async def test_work_for_a_client_that_hangs_up_is_cancelled() -> None:
 
     async def work() -> None:
         nonlocal cancelled
-        with CancelOnDisconnect(client):
+        with Patience(client.scope):
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -222,45 +231,48 @@ async def test_work_for_a_client_that_hangs_up_is_cancelled() -> None:
                 raise
 
     task = asyncio.create_task(work())
-    await client.watched.wait()
-    client.hangs_up.set()
+    await asyncio.sleep(0)
+    client.hang_up()
     with pytest.raises(ClientGone):
         await task
     assert cancelled
 
 
-async def test_who_is_done_before_is_not_disturbed_by_a_client_that_hangs_up() -> None:
-    client = Client()
-    with CancelOnDisconnect(client):
-        await client.watched.wait()
-        client.hangs_up.set()
-    for _ in range(5):
-        await asyncio.sleep(0)  # a cancellation would be raised here
+@pytest.mark.parametrize("left_s", [-1.0, 0.0, 0.01])
+async def test_work_ends_at_its_deadline(left_s: float) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await waiting(Client(), monotonic() + left_s)
+
+
+async def test_a_server_that_tells_of_no_hanging_up_still_keeps_deadlines() -> None:
+    with pytest.raises(DeadlineExceeded), Patience({}, monotonic()):
+        await asyncio.Event().wait()
+
+
+async def test_who_is_done_in_time_is_not_disturbed() -> None:
+    client, deadline = Client(), monotonic() + 0.01
+    with Patience(client.scope, deadline):
+        pass
+    assert client.on_lost is None
+    while monotonic() < deadline + 0.01:
+        await asyncio.sleep(0.01)  # a cancellation would be raised here
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
 
 
 async def test_an_error_of_the_work_passes_through() -> None:
-    with pytest.raises(DeadlineExceeded), CancelOnDisconnect(Client()):
-        raise DeadlineExceeded
+    with pytest.raises(ModelNotFound), Patience(Client().scope, monotonic() + 60):
+        raise ModelNotFound("m")
 
 
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:
-    client = Client()
-
-    async def work() -> None:
-        with CancelOnDisconnect(client):
-            await asyncio.Event().wait()
-
     for hangs_up in (False, True):
-        task = asyncio.create_task(work())
-        await client.watched.wait()
+        client = Client()
+        task = asyncio.create_task(waiting(client))
+        await asyncio.sleep(0)
         if hangs_up:
-            client.hangs_up.set()
-            await asyncio.sleep(0)
+            client.hang_up()
         task.cancel()
-        with pytest.raises((asyncio.CancelledError, ClientGone)) as ended:
+        with pytest.raises(asyncio.CancelledError):
             await task
-        assert hangs_up or ended.type is asyncio.CancelledError
-        client.watched.clear()

@@ -2,16 +2,19 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 import uvicorn
+from starlette.middleware import Middleware
+from starlette.routing import Route
 
-from model_service.protocol.http import Receive, Scope, Send, headers_of, read_body, send_answer
-from model_service.protocol.server import CORK, CorkedTransport, config, listen, url_of
+from model_service.protocol.errors import ClientGone
+from model_service.protocol.http import Patience, Receive, Scope, Send, headers_of, read_body, send_answer
+from model_service.protocol.server import CORK, CorkedTransport, HotFirst, config, listen, url_of
 
 LARGE = 5 * CORK + 1
 LIMIT = 10 * LARGE
@@ -127,6 +130,64 @@ async def test_a_slow_reader_slows_the_application_down() -> None:
             for _ in range(20):
                 await asyncio.sleep(0.01)
             assert not enough.is_set()  # 62 MiB do not wait in memory for one who does not read
+
+
+@pytest.mark.parametrize(("pipelined", "size"), [(0, 0), (1, 0), (0, LARGE)])
+async def test_work_for_a_client_that_hangs_up_is_cancelled(pipelined: int, size: int) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+    requests = 0
+
+    async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal requests
+        assert scope["type"] == "http"  # not the life cycle of an application, which this one does without
+        requests += 1
+        if requests <= pipelined:
+            return await send_answer(send, b"", [])
+        try:
+            with Patience(scope):
+                await read_body(receive, headers_of(scope), LIMIT)
+                begun.set()
+                await asyncio.Event().wait()
+        except ClientGone:
+            ended.set()
+
+    async with serving(hangs) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(get("/") * pipelined + get("/", f"content-length: {size}") + bytes(size))
+        await begun.wait()
+        writer.close()
+        await ended.wait()
+
+
+async def test_hot_routes_are_called_without_the_middleware_and_all_others_with_it() -> None:
+    async def tell(scope: Scope, receive: Receive, send: Send) -> None:
+        await send_answer(send, f"{sorted(scope['path_params'].items())} {scope.get('passed')}".encode(), [])
+
+    def middleware(app: Any) -> Any:
+        async def passing(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "passed": True}, receive, send)
+
+        return passing
+
+    endpoint = cast(Any, ASGI(tell))
+    hot = [Route("/hot/{name}", endpoint, methods=["POST"])]
+    app = HotFirst(routes=[*hot, Route("/cold/{name}", endpoint)], middleware=[Middleware(middleware)])
+    app.hot = hot
+    async with serving(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        assert (await client.post("/hot/a%20b")).text == "[('name', 'a b')] None"
+        assert (await client.get("/cold/a")).text == "[('name', 'a')] True"
+        assert (await client.get("/hot/a")).status_code == 405
+        assert (await client.post("/hot/a/b")).status_code == 404
+
+
+class ASGI:
+    """An object, as the endpoints are: of a function Starlette would make something else."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 class FakeTransport(asyncio.Transport):
