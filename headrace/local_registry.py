@@ -48,9 +48,10 @@ class LocalRegistry:
 
     async def add(self, imported: Import, alias: str | None) -> VersionView:
         with explained():
-            for path in imported.files.values():
-                await self.files.put_file(path)
-            return await self.rows.publish(imported.manifest, alias=alias, actor=ACTOR)
+            for file in imported.manifest.files:
+                # What is stored is what was checked, whatever became of the file since.
+                await self.files.put_file(imported.files[file.path], file.sha256)
+            return await self.rows.publish(imported.manifest, alias=alias, actor=ACTOR, has=self.files.has)
 
     async def promote(self, name: str, version: str, alias: str) -> VersionView:
         with explained():

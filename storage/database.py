@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Self
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from storage.errors import InvalidUrl, NotMigrated, Unavailable
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-LOCK_TIMEOUT_S = 30
+TIMEOUT_S = 5.0
 UNDEFINED_TABLE, UNDEFINED_COLUMN = "42P01", "42703"  # PostgreSQL's SQLSTATEs
 
 
@@ -44,14 +45,19 @@ class Database:
         self._reading = async_sessionmaker(engine.execution_options(**options), expire_on_commit=False)
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """The database at `url`; connections are made when they are needed. Raises InvalidUrl."""
+    def open(cls, url: str, *, timeout_s: float = TIMEOUT_S) -> Self:
+        """The database at `url`; connections are made when they are needed. Raises InvalidUrl.
+
+        After `timeout_s` a session is Unavailable: that long it waits for PostgreSQL to accept a connection, or for
+        those who write to SQLite's file before it.
+        """
         parsed = parse_url(url)
+        waiting = {"timeout": timeout_s}
         if parsed.get_backend_name() == "postgresql":
-            return cls(create_async_engine(parsed, pool_pre_ping=True))
+            return cls(create_async_engine(parsed, pool_pre_ping=True, connect_args=waiting))
         Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(parsed, connect_args={"timeout": LOCK_TIMEOUT_S})
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        engine = create_async_engine(parsed, connect_args=waiting)
+        event.listen(engine.sync_engine, "connect", partial(_prepare_sqlite, timeout_s))
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return cls(engine)
 
@@ -82,18 +88,18 @@ class Database:
                 raise
 
 
-def _prepare_sqlite(connection: Any, _: object) -> None:
+def _prepare_sqlite(timeout_s: float, connection: Any, _: object) -> None:
     # The driver would begin transactions by itself, and too late: before the first write instead of the first read.
     connection.isolation_level = None
     cursor = connection.cursor()
-    _write_ahead(cursor)
+    _write_ahead(cursor, timeout_s)
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
 
-def _write_ahead(cursor: Any) -> None:
+def _write_ahead(cursor: Any, timeout_s: float) -> None:
     # SQLite's own time limit does not cover this statement: processes that open a new file at once collide here.
-    give_up = monotonic() + LOCK_TIMEOUT_S
+    give_up = monotonic() + timeout_s
     while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")

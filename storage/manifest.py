@@ -6,9 +6,13 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+# Else `true` and "8" would be numbers, and 1 would be true.
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+Flag = Annotated[bool, Strict()]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Datatype = Literal[
     "BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64",
@@ -33,6 +37,8 @@ def check_path(path: str) -> str:
         raise ValueError(f"{path!r} leaves the artifact's folder")
     if str(PurePosixPath(path)) != path or path == ".":
         raise ValueError(f"{path!r} is not a plain relative path")
+    if any("\ud800" <= character <= "\udfff" for character in path):
+        raise ValueError(f"{path!r} is not Unicode")  # but bytes that Python could not read as UTF-8
     return path
 
 
@@ -48,7 +54,7 @@ class TensorSpec(_Part):
 
     name: str
     datatype: Datatype
-    shape: tuple[Annotated[int, Field(ge=-1)], ...]
+    shape: tuple[Annotated[Whole, Field(ge=-1)], ...]
 
 
 class FileEntry(_Part):
@@ -56,16 +62,16 @@ class FileEntry(_Part):
 
     path: Path
     sha256: Sha256
-    size: Annotated[int, Field(ge=0)]
+    size: Annotated[Whole, Field(ge=0)]
 
 
 class EngineSettings(_Part):
     """How ONNX Runtime runs the graph. `threads` 0 leaves the count to the worker's own setting."""
 
     providers: tuple[Literal["cpu", "cuda", "tensorrt"], ...] = ("cpu",)
-    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    threads: Annotated[Whole, Field(ge=0, le=1024)] = 0
     graph_optimization: Literal["none", "basic", "extended", "all"] = "all"
-    instances: Annotated[int, Field(ge=1, le=64)] = 1
+    instances: Annotated[Whole, Field(ge=1, le=64)] = 1
 
 
 class Batching(_Part):
@@ -74,25 +80,25 @@ class Batching(_Part):
     A batch takes at most `max_rows` rows and, for token models, `max_tokens` padded tokens (0: no limit). Where an
     instance of the engine is idle a batch leaves at once; while another one is busy, a batch that is not full is held
     for `max_delay_ms` at most. `max_rows` 1 means that the graph has no batch dimension: each request runs alone, as
-    it came. A model that is not `batch_invariant` answers a row a little differently beside different neighbours, up
-    to `tolerance`.
+    it came. A model that is not `batch_invariant` may answer a row differently beside different neighbours: by
+    `tolerance` at most, where whoever made it knows a bound, and None where nobody does.
     """
 
-    max_rows: Annotated[int, Field(ge=1, le=65536)] = 32
-    max_tokens: Annotated[int, Field(ge=0)] = 1024
-    max_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
-    max_queue_rows: Annotated[int, Field(ge=1)] = 2048
-    batch_invariant: bool = True
-    tolerance: Annotated[float, Field(ge=0)] = 0.0
+    max_rows: Annotated[Whole, Field(ge=1, le=65536)] = 32
+    max_tokens: Annotated[Whole, Field(ge=0)] = 1024
+    max_delay_ms: Annotated[Number, Field(ge=0, le=10_000)] = 2.0
+    max_queue_rows: Annotated[Whole, Field(ge=1)] = 2048
+    batch_invariant: Flag = True
+    tolerance: Annotated[Number, Field(ge=0)] | None = None
 
 
 class TextSettings(_Part):
     """What a text task does around its graph. `labels` are in the order of the graph's logits."""
 
     tokenizer: Path = "tokenizer.json"
-    max_length: Annotated[int, Field(ge=2, le=1_000_000)] = 512
+    max_length: Annotated[Whole, Field(ge=2, le=1_000_000)] = 512
     pooling: Literal["mean", "cls", "none"] = "mean"
-    normalize: bool = True
+    normalize: Flag = True
     labels: tuple[str, ...] = ()
     activation: Literal["softmax", "sigmoid"] = "softmax"
 
@@ -115,10 +121,10 @@ class Manifest(_Part):
     engine: EngineSettings = EngineSettings()
     batching: Batching = Batching()
     text: TextSettings | None = None
-    cache_ttl_s: Annotated[int, Field(ge=0)] = 3600
+    cache_ttl_s: Annotated[Whole, Field(ge=0)] = 3600
     golden: Path | None = None
     description: str = ""
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, Number] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -132,6 +138,8 @@ class Manifest(_Part):
         needed = [self.model, self.golden, self.text.tokenizer if self.text else None]
         if missing := [path for path in needed if path and path not in paths]:
             raise ValueError(f"not among the files: {', '.join(missing)}")
+        if not self.model.endswith(".onnx"):
+            raise ValueError(f"the model {self.model!r} is not an .onnx file: ONNX Runtime goes by the name's ending")
         if self.task not in ("tensors", "tabular") and self.text is None:
             raise ValueError(f"the task {self.task} needs the section 'text'")
         return self

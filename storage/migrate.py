@@ -7,13 +7,14 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, event, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database import Database
@@ -22,11 +23,14 @@ from storage.settings import StorageSettings
 from storage.tables import Row
 
 LOCK = 0x68656164  # any number will do, as long as nobody else's advisory lock has it
+# Whoever waits for another process's migration has more patience than whoever serves requests.
+TIMEOUT_S = 60.0
+SCRIPTS = Path(__file__).parent / "migrations"
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection, scripts: Path = SCRIPTS) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
@@ -38,18 +42,38 @@ async def _alone(connection: AsyncConnection) -> None:
         await connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
 
 
-async def upgrade(url: str) -> None:
-    """Create the tables at `url`, or bring them up to date, all in one transaction.
+async def upgrade(url: str, scripts: Path = SCRIPTS) -> None:
+    """Create the tables at `url`, or bring them up to date, all in one transaction, by the migrations in `scripts`.
 
-    Processes that start at once may all call it: one migrates, the others wait and find nothing to do.
+    Processes that start at once may all call it: one migrates, the others wait and find nothing to do. Raises Drift,
+    and changes nothing, where a migration would leave rows that refer to nothing.
     """
-    database = Database.open(url)
+    database = Database.open(url, timeout_s=TIMEOUT_S)
+    if database.engine.dialect.name == "sqlite":
+        event.listen(database.engine.sync_engine, "connect", _leave_foreign_keys)
     try:
         async with database.engine.begin() as connection:
             await _alone(connection)
-            await connection.run_sync(lambda bound: command.upgrade(_config(bound), "head"))
+            await connection.run_sync(lambda bound: command.upgrade(_config(bound, scripts), "head"))
+            await connection.run_sync(_check_foreign_keys)
     finally:
         await database.close()
+
+
+def _leave_foreign_keys(connection: Any, _: object) -> None:
+    # SQLite alters a table by copying it and dropping the old one, which would take all rows that refer to it along.
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=OFF")
+    cursor.close()
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    if broken := {str(row[0]) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}:
+        raise Drift(
+            f"a migration leaves rows of {', '.join(sorted(broken))} that refer to nothing: nothing was changed"
+        )
 
 
 async def check_drift(url: str) -> None:

@@ -3,20 +3,24 @@
 from asyncio import to_thread
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Final
 from urllib.parse import urlsplit
 
-from obstore import delete_async, get_async, head_async, put_async
+import obstore
+from obstore import delete_async, get_async, head_async, list_with_delimiter_async, put_async
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
-from storage.artifacts import FileRef, missing, receive
-from storage.errors import InvalidUrl, MissingFile, Unavailable
-from storage.hashing import CHUNK, check_sha256, chunks_of, verified
+from storage.artifacts import FileRef, StoredFile, missing, receive
+from storage.errors import InvalidUrl, Unavailable
+from storage.hashing import CHUNK, SHA256, check_sha256, chunks_of, verified
 from storage.manifest import Manifest
 from storage.materialise import materialise
+
+_NOT_FOUND: Final = (NotFoundError, FileNotFoundError)
 
 
 class ObjectStore:
@@ -41,46 +45,68 @@ class ObjectStore:
         with NamedTemporaryFile() as spool:
             ref = await receive(source, spool.file, sha256)
             await to_thread(spool.flush)
-            with self._errors(ref.sha256):
+            with self._errors():
                 await put_async(self._bucket, _key(ref.sha256), Path(spool.name))
         return ref
 
-    async def put_file(self, path: Path) -> FileRef:
+    async def put_file(self, path: Path, sha256: str | None = None) -> FileRef:
         with await to_thread(path.open, "rb", buffering=0) as file:
-            return await self.put(chunks_of(file))
+            return await self.put(chunks_of(file), sha256)
 
     async def read(self, sha256: str) -> AsyncIterator[bytes]:
         async for chunk in verified(self._chunks(sha256), sha256):
             yield chunk
 
     async def _chunks(self, sha256: str) -> AsyncIterator[bytes]:
-        with self._errors(sha256):
-            stream = (await get_async(self._bucket, _key(sha256))).stream(min_chunk_size=CHUNK)
-            async for chunk in stream:
+        key = _key(sha256)
+        with self._errors():
+            try:
+                found = await get_async(self._bucket, key)
+            except _NOT_FOUND:
+                await self._check_bucket(key)
+                raise missing(sha256) from None
+            async for chunk in found.stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
 
     async def has(self, sha256: str) -> bool:
-        try:
-            with self._errors(sha256):
-                await head_async(self._bucket, _key(sha256))
-        except MissingFile:
-            return False
+        key = _key(sha256)
+        with self._errors():
+            try:
+                await head_async(self._bucket, key)
+            except _NOT_FOUND:
+                await self._check_bucket(key)
+                return False
         return True
 
     async def delete(self, sha256: str) -> None:
-        with self._errors(sha256):
+        with self._errors():
             await delete_async(self._bucket, _key(sha256))
+
+    async def files(self) -> AsyncIterator[StoredFile]:
+        with self._errors():
+            async for page in obstore.list(self._bucket, "files"):
+                for found in page:
+                    sha256 = found["path"].removeprefix("files").replace("/", "")
+                    if SHA256.fullmatch(sha256) and _key(sha256) == found["path"]:
+                        yield StoredFile(sha256, found["size"], found["last_modified"])
+
+    async def discard_uploads(self, before: datetime, *, dry_run: bool = False) -> int:
+        """None is ever found: what a process left that was killed while it uploaded is for the bucket's own rule
+        AbortIncompleteMultipartUpload."""
+        return 0
 
     async def materialise(self, manifest: Manifest, folder: Path) -> Path:
         return await materialise(self.read, manifest, folder)
 
+    async def _check_bucket(self, key: str) -> None:
+        # A bucket that is not there answers like one that lacks the file; only listing tells them apart.
+        await list_with_delimiter_async(self._bucket, key)
+
     @contextmanager
-    def _errors(self, sha256: str) -> Iterator[None]:
+    def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (NotFoundError, FileNotFoundError):
-            raise missing(sha256) from None
-        except BaseError as error:
+        except (BaseError, FileNotFoundError) as error:
             raise Unavailable(f"the artifact store {self._url} does not answer as it should: {error}") from error
 
 

@@ -1,26 +1,24 @@
-"""Every query of the registry: publish, promote, roll back, and what workers and gateways read."""
+"""The registry: publish, promote, roll back, and what workers and gateways read."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import orjson
 from sqlalchemy import delete, func, select, type_coerce, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
 
 from storage.database import Database
-from storage.errors import InvalidArtifact, UnknownModel, VersionInUse
+from storage.errors import InvalidArtifact, MissingFile, VersionInUse
 from storage.manifest import NAME, Manifest
 from storage.pointing import forget, point, point_back, route, users, version_of
-from storage.tables import Event, Model, Moment, Replica, Revision, Row, Trial, Version
+from storage.queries import WHOLE, add_if_absent, all_replicas, find_model, get_model, next_number, record
+from storage.tables import Event, Model, Moment, Replica, Revision, Trial, Version
 from storage.views import DesiredVersion, EventView, ModelView, ReplicaView, Snapshot, VersionView
 
 STABLE = "stable"
-# A model with all that belongs to it, in four queries, however many models.
-WHOLE = select(Model).options(selectinload(Model.versions), selectinload(Model.aliases), selectinload(Model.route))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +44,38 @@ class Registry:
 
     # Changing what is served
 
-    async def publish(self, manifest: Manifest, *, alias: str | None = None, actor: str = "") -> VersionView:
+    async def publish(
+        self,
+        manifest: Manifest,
+        *,
+        alias: str | None = None,
+        actor: str = "",
+        has: Callable[[str], Awaitable[bool]] | None = None,
+    ) -> VersionView:
         """Make `manifest` the next version of the model that it names, and point `alias` at it.
 
         A model's first version becomes `stable` unless an alias is named. A manifest that is a version of the model
-        already stays that version. Raises InvalidAlias, and InvalidArtifact for what JSON cannot hold.
+        already stays that version. `has`, the artifact store's, is asked for every file of a new version while nobody
+        can delete one (see `files_in_use`). Raises InvalidAlias, MissingFile, and InvalidArtifact for what JSON cannot
+        hold.
         """
         digest, stored, manifest = _as_stored(manifest)
         async with self._database.session() as session:
-            model = await _find(session, manifest.name)
+            model = await find_model(session, manifest.name)
             while model is None:
-                await _add_if_absent(session, Model(name=manifest.name))
-                model = await _find(session, manifest.name)
+                await add_if_absent(session, Model(name=manifest.name))
+                model = await find_model(session, manifest.name)
             version = next((version for version in model.versions if version.digest == digest), None)
             if version is None:
-                if model.last_version == 0:
+                if not model.versions:
                     alias = alias or STABLE
-                model.last_version += 1
-                version = Version(number=model.last_version, digest=digest, manifest=stored)
+                version = Version(number=await next_number(session, model), digest=digest, manifest=stored)
                 model.versions.append(version)
-                await _record(session, "published", model.name, actor, number=version.number, digest=digest)
+                await record(session, "published", model.name, actor, number=version.number, digest=digest)
+                if has is not None:
+                    await _check_files(manifest, has)
             if alias is not None and point(model, alias, version.number):
-                await _record(session, "promoted", model.name, actor, number=version.number, alias=alias)
+                await record(session, "promoted", model.name, actor, number=version.number, alias=alias)
             await session.flush()
             return VersionView.of(model, version, manifest)
 
@@ -77,10 +85,10 @@ class Registry:
         Raises UnknownVersion, UnknownAlias, InvalidAlias.
         """
         async with self._database.session() as session:
-            row = await _get(session, model)
+            row = await get_model(session, model)
             version = version_of(row, number)
             if point(row, alias, version.number):
-                await _record(session, "promoted", model, actor, number=version.number, alias=alias)
+                await record(session, "promoted", model, actor, number=version.number, alias=alias)
             return await self._view(session, row, version)
 
     async def rollback(self, model: str, *, alias: str = STABLE, actor: str = "") -> VersionView:
@@ -89,9 +97,9 @@ class Registry:
         Raises UnknownAlias, NothingToRollBackTo.
         """
         async with self._database.session() as session:
-            row = await _get(session, model)
+            row = await get_model(session, model)
             number = point_back(row, alias).number
-            await _record(session, "rolled-back", model, actor, number=number, alias=alias)
+            await record(session, "rolled-back", model, actor, number=number, alias=alias)
             return await self._view(session, row, version_of(row, number))
 
     async def set_route(self, model: str, weights: dict[str, float] | None, *, actor: str = "") -> None:
@@ -100,25 +108,26 @@ class Registry:
         Raises InvalidRoute, UnknownVersion, UnknownAlias.
         """
         async with self._database.session() as session:
-            row = await _get(session, model)
+            row = await get_model(session, model)
             route(row, weights)
-            await _record(session, "routed", model, actor, weights=weights)
+            await record(session, "routed", model, actor, weights=weights)
 
     async def set_enabled(self, model: str, enabled: bool, *, actor: str = "") -> None:
         """Have workers load the model's versions, or unload them all."""
         async with self._database.session() as session:
-            row = await _get(session, model)
+            row = await get_model(session, model)
             if row.enabled != enabled:
                 row.enabled = enabled
-                await _record(session, "enabled" if enabled else "disabled", model, actor)
+                await record(session, "enabled" if enabled else "disabled", model, actor)
 
     async def remove(self, model: str, number: int | None = None, *, actor: str = "") -> None:
-        """Forget a version, or the whole model; its events stay. Its number is never given again, unlike its name.
+        """Forget a version, or the whole model; its events and files stay.
 
+        A number is never given again under the model's name, not even to a model that is made anew.
         Raises UnknownVersion, and VersionInUse for a version that an alias or a route names.
         """
         async with self._database.session() as session:
-            row = await _get(session, model)
+            row = await get_model(session, model)
             if number is None:
                 await session.delete(row)
             else:
@@ -128,7 +137,7 @@ class Registry:
                         f"version {number} of {model!r} is in use ({in_use}): point that elsewhere first"
                     )
                 forget(row, version)
-            await _record(session, "removed", model, actor, number=number)
+            await record(session, "removed", model, actor, number=number)
 
     # What workers found out about versions
 
@@ -141,16 +150,16 @@ class Registry:
             failed = failing.values(failure=reason).returning(Version.model_id, Version.number)
             for model_id, number in await session.execute(failed):
                 name = await session.scalar(select(Model.name).where(Model.id == model_id))
-                await _record(session, "failed", str(name), "", number=number, reason=reason)
+                await record(session, "failed", str(name), "", number=number, reason=reason)
 
     async def retry(self, model: str, number: int, *, actor: str = "") -> VersionView:
         """Have workers try a failed version again. Raises UnknownVersion."""
         async with self._database.session() as session:
-            row = await _get(session, model)
+            row = await get_model(session, model)
             version = version_of(row, number)
             if version.failure is not None:
                 version.failure = None
-                await _record(session, "retried", model, actor, number=number)
+                await record(session, "retried", model, actor, number=number)
             return await self._view(session, row, version)
 
     async def trial_passed(self, digest: str, runtime: str, processor: str) -> bool:
@@ -161,7 +170,7 @@ class Registry:
     async def remember_trial(self, digest: str, runtime: str, processor: str) -> None:
         """Remember a trial that passed. `runtime` and `processor` are 128 characters long at most."""
         async with self._database.session() as session:
-            await _add_if_absent(session, Trial(digest=digest, runtime=runtime, processor=processor))
+            await add_if_absent(session, Trial(digest=digest, runtime=runtime, processor=processor))
 
     # Replicas
 
@@ -197,24 +206,33 @@ class Registry:
     async def model(self, name: str) -> ModelView:
         """One model. Raises UnknownModel."""
         async with self._database.session(read_only=True) as session:
-            row = await _get(session, name, lock=False)
+            row = await get_model(session, name, lock=False)
             return ModelView.of(row, await self._manifests_of(session, row.versions))
 
     async def replicas(self) -> list[ReplicaView]:
         """Every worker that has sent a heartbeat and was not forgotten, by id."""
         async with self._database.session(read_only=True) as session:
-            return await _replicas(session)
+            return await all_replicas(session)
 
     async def snapshot(self) -> Snapshot:
         """Models and replicas as of one moment; a handful of queries, however many there are."""
         async with self._database.session(read_only=True) as session:
-            return Snapshot(models=(await self._present(session)).models, replicas=await _replicas(session))
+            return Snapshot(models=(await self._present(session)).models, replicas=await all_replicas(session))
 
     async def desired(self) -> list[DesiredVersion]:
         """What every worker should have loaded: of enabled models, versions without a failure that an alias or a
         route names, or that stand in for one that failed."""
         async with self._database.session(read_only=True) as session:
             return (await self._present(session)).desired
+
+    @asynccontextmanager
+    async def files_in_use(self) -> AsyncIterator[set[str]]:
+        """The sha256 of every file that a version's manifest names. Nothing is published until the block ends."""
+        async with self._database.session() as session:
+            # Whoever publishes counts this row up, and so waits for us, or we for them.
+            await session.execute(select(Revision).with_for_update())
+            models = (await self._present(session)).models
+            yield {file.sha256 for model in models for version in model.versions for file in version.manifest.files}
 
     async def events(self, model: str | None = None, limit: int = 100) -> list[EventView]:
         """The latest `limit` events, of one model or of all, the latest first."""
@@ -270,34 +288,6 @@ def _as_stored(manifest: Manifest) -> tuple[str, dict[str, Any], Manifest]:
         raise InvalidArtifact(f"the manifest holds what JSON cannot: {error}") from error
 
 
-async def _find(session: AsyncSession, name: str, *, lock: bool = True) -> Model | None:
-    # Until this transaction ends, nobody else changes a model that it has locked. SQLite locks the whole file at BEGIN.
-    finding = WHOLE.where(Model.name == name).execution_options(populate_existing=True)
-    return (await session.scalars(finding.with_for_update() if lock else finding)).one_or_none()
-
-
-async def _get(session: AsyncSession, name: str, *, lock: bool = True) -> Model:
-    # What could not be a name is not asked for: PostgreSQL refuses a NUL byte with an error of its own.
-    model = await _find(session, name, lock=lock) if NAME.fullmatch(name) else None
-    if model is None:
-        there = ", ".join(await session.scalars(select(Model.name).order_by(Model.name).limit(20)))
-        raise UnknownModel(f"no model {name!r}; there is {there or 'none yet'}")
-    return model
-
-
-async def _replicas(session: AsyncSession) -> list[ReplicaView]:
-    return [ReplicaView.of(row) for row in await session.scalars(select(Replica).order_by(Replica.id))]
-
-
-async def _add_if_absent(session: AsyncSession, row: Row) -> None:
-    try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError:
-        pass  # another process was faster
-
-
-async def _record(session: AsyncSession, kind: str, model: str, actor: str, **data: Any) -> None:
-    # The row stays locked until this transaction ends, so that revisions are seen in the order in which they are given.
-    await session.execute(update(Revision).values(number=Revision.number + 1))
-    session.add(Event(kind=kind, model=model, actor=actor.replace("\0", "")[:128], data=data))
+async def _check_files(manifest: Manifest, has: Callable[[str], Awaitable[bool]]) -> None:
+    if missing := [f"{file.path} ({file.sha256})" for file in manifest.files if not await has(file.sha256)]:
+        raise MissingFile(f"the artifact store lacks files of the manifest, upload them first: {', '.join(missing)}")

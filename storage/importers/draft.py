@@ -47,6 +47,8 @@ def finish(draft: Draft, name: str | None, settings: Mapping[str, Any]) -> Impor
     fields["name"] = _named(name, draft.name)
     fields["files"] = [entry(path, file).model_dump() for path, file in files.items()]
     manifest = validated(fields)
+    if (draft.graph.path, draft.graph.sha256) not in {(file.path, file.sha256) for file in manifest.files}:
+        raise InvalidArtifact(f"{draft.graph.path} was changed while it was imported: import it again")
     check_rows(manifest, draft.graph)
     return Import(manifest, files)
 

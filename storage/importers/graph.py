@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,20 +47,32 @@ _DYNAMICALLY_QUANTISED: Final = frozenset(
         "ConvInteger",
     )
 )
-_TOLERANCE: Final = 1e-3
+# These are added up in an order that depends on how many rows there are.
+_SUMMED_BY_BATCH: Final = frozenset(
+    (
+        "LinearClassifier",
+        "LinearRegressor",
+        "SVMClassifier",
+        "SVMRegressor",
+        "TreeEnsemble",
+        "TreeEnsembleClassifier",
+        "TreeEnsembleRegressor",
+    )
+)
 # tf2onnx and ONNX Runtime number the dimensions that have no name.
 _ANONYMOUS: Final = re.compile(r"unk__\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The graph at `path` in an artifact. `files` are its own file and those that its weights lie in.
+    """The graph at `path` in an artifact, read from bytes of this `sha256`. `files` are its own and its weights'.
 
     `has_rows`: every tensor's first dimension may be of any size. `batchable`: and, as far as the graph says, it is the
     same size for all of them. `row_dependent`: a row's result depends on the others in its batch.
     """
 
     path: str
+    sha256: str
     files: dict[str, Path]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -74,7 +87,7 @@ class Graph:
         if not self.batchable:
             batching["max_rows"] = 1
         if self.row_dependent:
-            batching |= {"batch_invariant": False, "tolerance": _TOLERANCE}
+            batching["batch_invariant"] = False
         return {
             "model": self.path,
             "inputs": [spec.model_dump() for spec in self.inputs],
@@ -87,7 +100,7 @@ class Graph:
 
 def read_graph(folder: Folder, path: str) -> Graph:
     """The graph in the folder's file `path`. Raises InvalidArtifact where it, or its external data, can't be served."""
-    file, model = _load(folder, path)
+    file, digest, model = _load(folder, path)
     initialised = {tensor.name for tensor in model.graph.initializer}
     initialised |= {tensor.values.name for tensor in model.graph.sparse_initializer}
     # Old graphs list their weights among their inputs.
@@ -102,26 +115,28 @@ def read_graph(folder: Folder, path: str) -> Graph:
     tensors = [message for message in messages if isinstance(message, TensorProto)]
     return Graph(
         path=path,
+        sha256=digest,
         files={path: file, **external_files(folder, path, tensors)},
         inputs=inputs,
         outputs=outputs,
         has_rows=has_rows,
         batchable=has_rows and len(_row_symbols([*values, *model.graph.output])) <= 1,
         random=any(node.op_type in _RANDOM for node in nodes) or _trains(nodes, tensors),
-        row_dependent=any(node.op_type in _DYNAMICALLY_QUANTISED for node in nodes),
+        row_dependent=any(node.op_type in _DYNAMICALLY_QUANTISED | _SUMMED_BY_BATCH for node in nodes),
     )
 
 
 def external_data_of(folder: Folder, path: str) -> set[str]:
     """The files, relative to the folder, that the graph's weights lie in, whether they are there or not."""
-    _, model = _load(folder, path)
+    _, _, model = _load(folder, path)
     return external_paths(path, (message for message in _messages(model) if isinstance(message, TensorProto)))
 
 
-def _load(folder: Folder, path: str) -> tuple[Path, ModelProto]:
+def _load(folder: Folder, path: str) -> tuple[Path, str, ModelProto]:
     file = folder.require(path, "the model")
+    content = file.read_bytes()
     try:
-        return file, onnx.load_model(file, format="protobuf", load_external_data=False)
+        return file, sha256(content).hexdigest(), onnx.load_model_from_string(content)
     except DecodeError as error:
         raise InvalidArtifact(f"{path} is not an ONNX model, or not all of it: {error}") from error
 

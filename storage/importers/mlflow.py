@@ -31,8 +31,10 @@ def import_mlflow(folder: Folder, settings: Mapping[str, Any]) -> Draft:
     refuse_choice(settings, "model", "folders that hold several graphs")
     refuse_choice(settings, "version", "Triton model repositories")
     mlmodel = _mlmodel(folder)
-    flavors = mlmodel.get("flavors") or {}
-    if not isinstance(flavors, dict) or not isinstance(flavor := flavors.get("onnx"), dict):
+    flavors = mlmodel.get("flavors")
+    if not isinstance(flavors, dict):
+        raise InvalidArtifact(f"{MLMODEL} must hold 'flavors', a mapping")
+    if not isinstance(flavor := flavors.get("onnx"), dict):
         raise InvalidArtifact(
             f"{MLMODEL} has the flavors {', '.join(map(str, flavors)) or 'none'}, not 'onnx': convert the model and"
             " log it with mlflow.onnx.log_model"

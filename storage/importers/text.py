@@ -111,17 +111,24 @@ def _id2label(config: Mapping[str, Any]) -> list[str]:
 
 
 def _max_length(folder: Folder, config: Mapping[str, Any]) -> int:
-    sentence = folder.json_object("sentence_bert_config.json").get("max_seq_length")
+    sentence = _number(folder.json_object("sentence_bert_config.json"), "max_seq_length")
     if _is_length(sentence):
         return sentence
-    positions = config.get("max_position_embeddings")
-    if _is_length(positions) and config.get("model_type") in _POSITIONS_AFTER_PADDING:
-        padding = config.get("pad_token_id")
+    positions = _number(config, "max_position_embeddings")
+    if _is_length(positions) and str(config.get("model_type")) in _POSITIONS_AFTER_PADDING:
+        padding = _number(config, "pad_token_id")
         positions -= 1 + (padding if isinstance(padding, int) else 1)
     # A tokenizer without a limit of its own says 10**30.
-    told = [folder.json_object("tokenizer_config.json").get("model_max_length"), positions]
+    told = [_number(folder.json_object("tokenizer_config.json"), "model_max_length"), positions]
     return min((length for length in told if _is_length(length)), default=_DEFAULT_LENGTH)
 
 
-def _is_length(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 1_000_000
+def _number(config: Mapping[str, Any], key: str) -> int | float | None:
+    value = config.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise InvalidArtifact(f"{key} must be a number, it is {value!r:.40}")
+    return value
+
+
+def _is_length(value: int | float | None) -> TypeGuard[int]:
+    return isinstance(value, int) and 2 <= value <= 1_000_000

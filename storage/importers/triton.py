@@ -56,10 +56,10 @@ def _version_folder(path: Path, version: Any) -> Folder:
     numbers = sorted(int(name) for name in folders if re.fullmatch(r"[1-9][0-9]{0,17}", name))
     if not numbers:
         raise InvalidArtifact(f"{path} has no version: a Triton model has its graph in {path.name}/1/model.onnx")
-    number = numbers[-1] if version is None else int(version) if str(version).isdecimal() else 0
-    if number not in numbers:
-        raise InvalidArtifact(f"{path} has no version {version!r}: there are {', '.join(map(str, numbers))}")
-    if (folder := path / str(number)).is_symlink():
+    chosen = str(numbers[-1] if version is None else version)
+    if chosen not in map(str, numbers):
+        raise InvalidArtifact(f"{path} has no version {version!r:.40}: there are {', '.join(map(str, numbers))}")
+    if (folder := path / chosen).is_symlink():
         raise InvalidArtifact(f"{folder} is a link: put the version itself there")
     return Folder.at(folder)
 

@@ -44,13 +44,13 @@ def parse_config(text: str, source: str) -> Any:
     """The `ModelConfig` message in `text`. Raises InvalidArtifact, with line and column, where it can't be parsed."""
     try:
         return text_format.Parse(text, _model_config()(), allow_unknown_field=True)
-    except (text_format.ParseError, RecursionError) as error:
+    except (text_format.ParseError, ValueError, RecursionError) as error:
         raise InvalidArtifact(f"{source} is not a Triton model configuration: {error}") from error
 
 
 @cache
 def _model_config() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="headrace_triton.proto", package=_PACKAGE, syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(name="headrace_triton.proto", package=_PACKAGE, syntax="proto2")
     _add_enum(file.enum_type, "DataType", [f"TYPE_{name}" for name in _DATA_TYPES])
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)

@@ -2,62 +2,18 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.request import Request, urlopen
-from uuid import uuid4
 
-import obstore
 import pytest
-from moto.server import ThreadedMotoServer
-from obstore.store import S3Store
 
-from storage.artifacts import ArtifactStore, open_store
-from storage.errors import CorruptFile, InvalidArtifact, MissingFile
+from storage.artifacts import ArtifactStore, StoredFile
+from storage.errors import CorruptFile, InvalidArtifact, MissingFile, Unavailable
 from storage.manifest import FileEntry, Manifest, TensorSpec
+from tests.contract.stores import Store, pieces
 
 LARGE = bytes(range(256)) * 10_000  # 2.56 MB: three chunks
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@dataclass
-class Store:
-    """A store, and a way to change what it holds behind its back."""
-
-    store: ArtifactStore
-    replace: Callable[[str, bytes], object]
-
-
-@pytest.fixture(params=["folder", "s3"])
-def either(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    if request.param == "folder":
-
-        def replace(sha256: str, content: bytes) -> None:
-            (stored,) = (tmp_path / "store").rglob(sha256[2:])
-            stored.write_bytes(content)
-
-        return Store(open_store(str(tmp_path / "store")), replace)
-    endpoint = request.getfixturevalue("s3_endpoint")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    bucket = f"bucket-{uuid4().hex}"
-    urlopen(Request(f"{endpoint}/{bucket}", method="PUT")).close()
-    url = f"s3://{bucket}/some/prefix"
-    inside = S3Store.from_url(url, client_options={"allow_http": True})
-    return Store(
-        open_store(url), lambda sha256, content: obstore.put(inside, f"files/{sha256[:2]}/{sha256[2:]}", content)
-    )
 
 
 @pytest.fixture
@@ -67,11 +23,6 @@ def store(either: Store) -> ArtifactStore:
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-async def pieces(content: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), size):
-        yield content[start : start + size]
 
 
 async def whole(store: ArtifactStore, name: str) -> bytes:
@@ -91,6 +42,10 @@ async def filled(store: ArtifactStore) -> Manifest:
     for content in FILES.values():
         await store.put(pieces(content))
     return manifest_of(FILES)
+
+
+async def listed(store: ArtifactStore) -> list[StoredFile]:
+    return [file async for file in store.files()]
 
 
 def folders(parent: Path) -> list[str]:
@@ -115,6 +70,17 @@ async def test_a_file_on_disk_is_stored_as_its_bytes(store: ArtifactStore, tmp_p
     ref = await store.put_file(path)
     assert (ref.sha256, ref.size) == (sha256(LARGE), len(LARGE))
     assert await whole(store, ref.sha256) == LARGE
+
+
+async def test_a_file_on_disk_that_is_not_what_it_was_is_not_stored(store: ArtifactStore, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"as it was checked")
+    checked = sha256(b"as it was checked")
+    assert (await store.put_file(path, checked)).sha256 == checked
+    path.write_bytes(LARGE)
+    with pytest.raises(CorruptFile, match="nothing was stored"):
+        await store.put_file(path, checked)
+    assert not await store.has(sha256(LARGE))
 
 
 async def test_an_upload_that_is_not_what_it_claims_to_be_is_not_stored(store: ArtifactStore) -> None:
@@ -167,8 +133,21 @@ async def test_uploading_again_mends_a_corrupt_file(either: Store) -> None:
 async def test_a_file_that_is_not_there_is_missing(store: ArtifactStore) -> None:
     absent = "0" * 64
     assert not await store.has(absent)
+    await store.put(pieces(b"x"))
+    assert not await store.has(absent)
     with pytest.raises(MissingFile, match=absent):
         await whole(store, absent)
+
+
+async def test_a_store_that_is_away_is_unavailable_and_no_file_of_it_missing(either: Store, tmp_path: Path) -> None:
+    manifest = await filled(either.store)
+    either.take_away()
+    with pytest.raises(Unavailable, match=either.url):
+        await whole(either.store, sha256(LARGE))
+    with pytest.raises(Unavailable, match=either.url):
+        await either.store.materialise(manifest, tmp_path / "models")
+    with pytest.raises(Unavailable, match=either.url):
+        await listed(either.store)
 
 
 async def test_a_deleted_file_is_gone_and_deleting_again_is_no_error(store: ArtifactStore) -> None:
@@ -176,6 +155,21 @@ async def test_a_deleted_file_is_gone_and_deleting_again_is_no_error(store: Arti
     await store.delete(ref.sha256)
     await store.delete(ref.sha256)
     assert not await store.has(ref.sha256)
+
+
+async def test_every_file_is_listed_with_when_it_was_put_last(either: Store) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 tells whole seconds
+    await filled(either.store)
+    files = await listed(either.store)
+    assert sorted((file.sha256, file.size) for file in files) == sorted((sha256(c), len(c)) for c in FILES.values())
+    assert all(before < file.put_at <= datetime.now(UTC) for file in files)
+
+
+async def test_a_finished_upload_leaves_nothing_to_discard(store: ArtifactStore) -> None:
+    await filled(store)
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert await store.discard_uploads(later) == 0
+    assert len(await listed(store)) == len(FILES)
 
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 64 + "\n", "0" * 62 + "/x"])

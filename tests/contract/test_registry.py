@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from storage.database import Database
 from storage.errors import (
     InvalidAlias,
     InvalidRoute,
+    MissingFile,
     NothingToRollBackTo,
     StorageError,
     UnknownAlias,
@@ -263,9 +265,58 @@ async def test_removing_a_model_removes_all_but_its_events(three: Registry) -> N
     assert (latest.kind, latest.actor) == ("removed", "ada")
     assert [event.kind for event in earlier].count("published") == 3
     again = await three.publish(manifest("first"))
-    assert again.number == 1
+    assert again.number == 4
     assert again.id > max(version.id for version in old)
-    assert (await three.model("digits")).weights is None
+    model = await three.model("digits")
+    assert (model.weights, model.aliases) == (None, {"stable": 4})
+
+
+async def test_a_name_that_comes_and_goes_in_many_processes_gives_each_number_once(
+    registry: Registry, other: Registry
+) -> None:
+    both = (registry, other)
+
+    async def publish_and_remove(number: int) -> int:
+        published = await both[number % 2].publish(manifest(f"version {number}"))
+        with suppress(UnknownModel):  # somebody else was faster
+            await both[number % 2].remove("digits")
+        return published.number
+
+    numbers = await asyncio.gather(*map(publish_and_remove, range(12)))
+    assert sorted(numbers) == list(range(1, 13))
+
+
+async def test_a_version_whose_files_are_not_there_is_not_published(registry: Registry) -> None:
+    async def has(sha256: str) -> bool:
+        return sha256 != "ab" * 32
+
+    with pytest.raises(MissingFile, match=r"upload them first: model\.onnx \(abab"):
+        await registry.publish(manifest(), has=has)
+    assert await registry.models() == []
+    assert await registry.events() == []
+
+
+async def test_no_version_is_published_while_it_is_looked_up_which_files_are_in_use(
+    registry: Registry, other: Registry
+) -> None:
+    looked_up = asyncio.Event()
+    happened = []
+
+    async def publish() -> None:
+        await looked_up.wait()
+        await other.publish(manifest())
+        happened.append("published")
+
+    publishing = asyncio.create_task(publish())
+    async with registry.files_in_use() as used:
+        assert used == set()
+        looked_up.set()
+        await asyncio.sleep(0.1)
+        happened.append("looked up")
+    await publishing
+    assert happened == ["looked up", "published"]
+    async with registry.files_in_use() as used:
+        assert used == {"ab" * 32}
 
 
 @pytest.mark.parametrize("number", [0, -1, 4, 2**40])

@@ -18,13 +18,16 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
+from model_service.protocol.codec import encode_request
+from model_service.protocol.datatypes import SIZES
+from model_service.protocol.messages import InferRequest
+from model_service.protocol.tensors import Tensor, join_bytes
 from storage.manifest import Manifest
-from tests.platform import Platform
+from tests.platform import KINDS, Platform
 
 Operation = AnyOperation[Any, Any, Any, Any]
 Case = AnyCase[Any]
 
-SCRATCH = "scratch"
 CONTENT = b"not much of a model"
 EXAMPLES = 6
 CHECKS: Any = [
@@ -38,17 +41,17 @@ CHECKS: Any = [
 ]
 # What changes the registry is let loose on a model of its own, which is put back before each call.
 CHANGING: dict[str, dict[str, Any]] = {
-    "publish_version": {"name": SCRATCH},
-    "promote": {"name": SCRATCH},
-    "rollback": {"name": SCRATCH},
-    "set_route": {"name": SCRATCH},
-    "load_model": {"name": SCRATCH},
-    "unload_model": {"name": SCRATCH},
-    "retry_version": {"name": SCRATCH, "number": 1},
-    "remove_version": {"name": SCRATCH, "number": 3},
-    "remove_model": {"name": SCRATCH},
-    "repository_load": {"model": SCRATCH},
-    "repository_unload": {"model": SCRATCH},
+    "publish_version": {},
+    "promote": {},
+    "rollback": {},
+    "set_route": {},
+    "load_model": {},
+    "unload_model": {},
+    "retry_version": {"number": 1},
+    "remove_version": {"number": 3},
+    "remove_model": {},
+    "repository_load": {},
+    "repository_unload": {},
 }
 # These wait for the workers.
 SLOW = ("repository_load", "repository_unload")
@@ -68,6 +71,14 @@ BODIES: dict[str, Any] = {
     "set_route": {"weights": {"1": 0.5, "2": 0.5}},
     "upload_file": CONTENT,
 }
+# `kinds` takes FP16, so its tensors come as bytes; the header says where the JSON before them ends.
+KIND_TENSORS = [
+    Tensor(kind.lower(), kind, (1, 2), bytes(2 * SIZES[kind]) if kind in SIZES else join_bytes([b"a", b"b"]))
+    for kind in KINDS
+]
+KINDS_BODY, KINDS_JSON = encode_request(InferRequest("kinds", None, KIND_TENSORS))
+HEADERS = {"model_kinds_infer": {"Inference-Header-Content-Length": str(KINDS_JSON)}}
+BODIES |= {"model_kinds_infer": KINDS_BODY}
 
 
 class Exercise:
@@ -80,8 +91,9 @@ class Exercise:
         self.session = requests.Session()
         found = (platform.artifacts["double"] / "manifest.json").read_bytes()
         manifest = Manifest.model_validate_json(found).model_dump(mode="json")
-        self.versions = [{**manifest, "name": SCRATCH, "description": f"version {n}"} for n in (1, 2, 3)]
-        self.bodies = BODIES | {"publish_version": {"manifest": self.versions[0], "alias": None}}
+        self.versions = [{**manifest, "description": f"version {n}"} for n in (1, 2, 3)]
+        published = {**self.versions[0], "name": scratch("publish_version")}
+        self.bodies = BODIES | {"publish_version": {"manifest": published, "alias": None}}
 
     def operations(self) -> Iterator[tuple[str, Operation]]:
         for result in self.schema.get_all_operations():
@@ -89,12 +101,15 @@ class Exercise:
             operation = result.ok()
             name = operation.definition.raw["operationId"]
             # Models of other tests may be on their way in or out.
-            if "Models" not in operation.definition.raw["tags"] or name.partition("_")[2] in self.platform.artifacts:
+            if "Models" not in operation.definition.raw["tags"] or self.is_lasting(operation.path):
                 yield name, operation
+
+    def is_lasting(self, path: str) -> bool:
+        return path.removeprefix("/v2").removeprefix("/models/").removesuffix("/infer") in self.platform.artifacts
 
     def call(self, name: str, case: Case) -> None:
         if name in CHANGING:
-            self.put_back()
+            self.put_back(scratch(name))
         response = case.call(session=self.session)
         assert response.status_code < 500 or response.status_code == 503, (case.as_curl_command(), response.text)
         case.validate_response(response, checks=CHECKS)
@@ -117,13 +132,20 @@ class Exercise:
         with suppress(Unsatisfiable):
             run()
 
-    def put_back(self) -> None:
-        """The scratch model with three versions, `stable` promoted from the first to the second."""
-        http, path = self.platform.http, f"/admin/models/{SCRATCH}"
-        http.delete(path)
-        for manifest in self.versions:
-            http.post(f"{path}/versions", json={"manifest": manifest}).raise_for_status()
-        http.post(f"{path}/promote", json={"version": 2}).raise_for_status()
+    def put_back(self, model: str) -> None:
+        """The model with three versions, `stable` promoted from the first to the second, and no route.
+
+        It is not removed and made anew, as its numbers would count on.
+        """
+        http, path = self.platform.http, f"/admin/models/{model}"
+        answers = [http.post(f"{path}/versions", json={"manifest": {**v, "name": model}}) for v in self.versions]
+        for answer in answers[:2]:
+            http.post(f"{path}/promote", json={"version": answer.json()["number"]}).raise_for_status()
+        http.put(f"{path}/route", json={"weights": None}).raise_for_status()
+
+    def clear(self, name: str) -> None:
+        """Remove what the operation was let loose on."""
+        self.platform.http.delete(f"/admin/models/{scratch(name)}")
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +153,15 @@ def exercise(platform: Platform) -> Exercise:
     return Exercise(platform)
 
 
+def scratch(name: str) -> str:
+    """The model that the operation may change."""
+    return f"scratch-{name}"
+
+
 def real_case(name: str, operation: Operation, bodies: dict[str, Any]) -> Case:
     """A call that should succeed: real names, and the description's own example unless we have a body."""
-    path = {p.name: {**REAL, **CHANGING.get(name, {})}[p.name] for p in operation.path_parameters}
+    own = {"name": scratch(name), "model": scratch(name), **CHANGING[name]} if name in CHANGING else {}
+    path = {p.name: {**REAL, **own}[p.name] for p in operation.path_parameters}
     content = operation.definition.raw.get("requestBody", {}).get("content", {})
     if not content:
         return operation.Case(path_parameters=path)
@@ -144,7 +172,7 @@ def real_case(name: str, operation: Operation, bodies: dict[str, Any]) -> Case:
         schema = content[kind]["schema"]
         schema = examples[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
         body = schema.get("examples", [{}])[0]
-    return operation.Case(path_parameters=path, body=body, media_type=kind)
+    return operation.Case(path_parameters=path, headers=HEADERS.get(name), body=body, media_type=kind)
 
 
 def test_every_operation_answers_as_described_and_succeeds_with_real_names(exercise: Exercise) -> None:
@@ -157,5 +185,6 @@ def test_every_operation_answers_as_described_and_succeeds_with_real_names(exerc
             exercise.fuzz(name, operation.as_strategy(mode))
             if case.path_parameters:
                 exercise.fuzz(name, operation.as_strategy(mode, path_parameters=case.path_parameters))
+        exercise.clear(name)
     assert len(names) > 40
     assert [name for name in names if not exercise.succeeded[name]] == []

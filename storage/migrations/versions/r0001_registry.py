@@ -1,4 +1,4 @@
-"""The registry: models, versions, aliases, routes, events, replicas, trials."""
+"""The registry: models, versions and their numbering, aliases, routes, events, replicas, trials."""
 
 from collections.abc import Sequence
 
@@ -30,9 +30,14 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("last_version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_models")),
         sa.UniqueConstraint("name", name=op.f("uq_models_name")),
+    )
+    op.create_table(
+        "numbering",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("last_version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_numbering")),
     )
     revisions = op.create_table(
         "revisions",

@@ -1,6 +1,8 @@
 """What is a folder's or a bucket's alone; what both guarantee is in tests/contract."""
 
 import hashlib
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,10 +46,54 @@ async def test_uploads_leave_nothing_but_the_files(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in stored] == [b"secret"]
 
 
+async def test_a_file_that_is_put_again_is_young_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"secret")
+    store = FolderStore(tmp_path / "store")
+    await store.put_file(tmp_path / "file")
+    (stored,) = (tmp_path / "store" / "files").rglob("*" + SHA256[2:])
+    os.utime(stored, (0, 0))
+    assert [file.put_at.year async for file in store.files()] == [1970]
+    await store.put_file(tmp_path / "file")
+    assert [file.put_at.year async for file in store.files()] != [1970]
+
+
+async def test_what_an_upload_left_that_broke_off_is_discarded_once_it_is_old(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    (tmp_path / "incoming").mkdir()
+    (tmp_path / "incoming" / "old").write_bytes(b"half a fi")
+    (tmp_path / "incoming" / "young").write_bytes(b"half a fi")
+    os.utime(tmp_path / "incoming" / "old", (0, 0))
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    assert await store.discard_uploads(an_hour_ago, dry_run=True) == 1
+    assert await store.discard_uploads(an_hour_ago) == 1
+    assert [path.name for path in (tmp_path / "incoming").iterdir()] == ["young"]
+
+
+async def test_what_is_none_of_the_stores_files_is_not_listed(tmp_path: Path) -> None:
+    folder = tmp_path / "files" / SHA256[:2]
+    (folder / SHA256[2:]).mkdir(parents=True)
+    (folder / ("0" * 62)).symlink_to(tmp_path)
+    (folder / "README").write_text("")
+    (folder.parent / "README").write_text("")
+    assert [file async for file in FolderStore(tmp_path).files()] == []
+
+
+async def test_a_folder_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "files").write_bytes(b"not a folder")
+    with pytest.raises(Unavailable, match="not mounted"):
+        await anext(FolderStore(tmp_path).read(SHA256))
+    (tmp_path / "files").unlink()
+    (tmp_path / "files").symlink_to(tmp_path / "files")
+    with pytest.raises(Unavailable, match="not mounted"):
+        await anext(FolderStore(tmp_path).read(SHA256))
+
+
 async def test_a_bucket_that_cannot_be_reached_is_unavailable_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    with pytest.raises(Unavailable, match="s3://bucket"):
-        await open_store("s3://bucket").has(SHA256)
+    store = open_store("s3://bucket")
+    for asking in (store.has(SHA256), anext(store.read(SHA256)), anext(store.files())):
+        with pytest.raises(Unavailable, match="s3://bucket"):
+            await asking

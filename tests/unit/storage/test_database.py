@@ -1,6 +1,7 @@
 """Transactions, and what is said where there is no usable database."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from storage.database import Database, parse_url
 from storage.errors import InvalidUrl, NotMigrated, Unavailable
 from storage.migrate import upgrade
 from storage.registry import Registry
-from storage.tables import Model
+from storage.tables import Model, Numbering
 from tests.servers import create_database, free_port, postgres_server
 
 
@@ -84,16 +85,16 @@ async def test_a_reader_sees_one_moment_and_waits_for_no_writer(database: Databa
 
 async def test_writers_that_read_first_lose_no_update(database: Database) -> None:
     async with database.session() as session:
-        session.add(Model(name="m"))
+        session.add(Numbering(name="m"))
 
     async def increment() -> None:
         async with database.session() as session:
-            model = (await session.scalars(select(Model).with_for_update())).one()
-            model.last_version += 1
+            numbering = (await session.scalars(select(Numbering).with_for_update())).one()
+            numbering.last_version += 1
 
     await asyncio.gather(*(increment() for _ in range(8)))
     async with database.session(read_only=True) as session:
-        assert (await session.scalars(select(Model.last_version))).one() == 8
+        assert (await session.scalars(select(Numbering.last_version))).one() == 8
 
 
 async def test_a_database_without_our_tables_says_how_to_make_them(
@@ -117,6 +118,28 @@ async def test_a_database_that_nobody_answers_for_is_unavailable(tmp_path: Path)
         # The driver's thread for a file that it could not open still has something to tell this event loop.
         if "_connection_worker_thread" in thread.name:
             await asyncio.to_thread(thread.join)
+
+
+async def test_who_waits_for_a_writer_longer_than_the_timeout_finds_the_database_unavailable(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/registry.db"
+    await upgrade(url)
+    writer, waiting = Database.open(url), Database.open(url, timeout_s=0.05)
+    async with writer.session():
+        with pytest.raises(Unavailable, match="locked"):
+            await Registry(waiting).beat("replica", "http://127.0.0.1:1", {})
+        assert await Registry(waiting).models() == []
+    await Registry(waiting).beat("replica", "http://127.0.0.1:1", {})
+    await writer.close()
+    await waiting.close()
+
+
+async def test_a_server_that_takes_connections_and_says_nothing_is_unavailable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        database = Database.open(f"postgresql://postgres@127.0.0.1:{port}/x", timeout_s=0.05)
+        with pytest.raises(Unavailable, match="does not answer"):
+            await Registry(database).snapshot()
+        await database.close()
 
 
 async def test_a_database_that_goes_away_is_unavailable_and_is_used_again_when_it_is_back(

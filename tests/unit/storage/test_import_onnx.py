@@ -9,6 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from storage.errors import InvalidArtifact
 from storage.importers import import_model
+from storage.importers.draft import finish
+from storage.importers.onnx_file import import_onnx_file
 from storage.manifest import Manifest, TensorSpec
 from tests.unit.storage.import_sources import FLOAT, ROWS, Value, identity, model_of, save
 
@@ -146,7 +148,38 @@ def test_a_dynamically_quantised_graph_is_not_batch_invariant(tmp_path: Path) ->
     quantize_dynamic(plain, tmp_path / "quantised.onnx")
     assert import_model(plain).manifest.batching.batch_invariant
     batching = import_model(tmp_path / "quantised.onnx").manifest.batching
-    assert (batching.batch_invariant, batching.tolerance) == (False, 1e-3)
+    assert (batching.batch_invariant, batching.tolerance) == (False, None)
+
+
+@pytest.mark.parametrize(
+    "estimator", ["LogisticRegression", "Ridge", "RandomForestClassifier", "RandomForestRegressor", "SVR"]
+)
+def test_a_scikit_learn_graph_of_trees_or_linear_operators_is_not_batch_invariant(
+    tmp_path: Path, estimator: str
+) -> None:
+    from skl2onnx import to_onnx
+    from sklearn import ensemble, linear_model, svm
+
+    kind = next(getattr(module, estimator) for module in (ensemble, linear_model, svm) if hasattr(module, estimator))
+    rows = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    fitted = kind().fit(rows, [0, 0, 1, 1])
+    options = {"zipmap": False} if hasattr(fitted, "classes_") else None
+    batching = import_model(save(to_onnx(fitted, rows, options=options), tmp_path / "m.onnx")).manifest.batching
+    assert (batching.batch_invariant, batching.tolerance) == (False, None)
+
+
+def test_a_bound_that_somebody_knows_can_be_told(tmp_path: Path) -> None:
+    told = {"batch_invariant": False, "tolerance": 0.02}
+    batching = import_model(save(identity(), tmp_path / "m.onnx"), settings={"batching": told}).manifest.batching
+    assert (batching.batch_invariant, batching.tolerance) == (False, 0.02)
+
+
+def test_a_graph_that_changes_while_it_is_imported_is_refused(tmp_path: Path) -> None:
+    save(identity(), tmp_path / "m.onnx")
+    draft = import_onnx_file(tmp_path / "m.onnx")
+    save(identity(["other", 2]), tmp_path / "m.onnx")
+    with pytest.raises(InvalidArtifact, match=r"m\.onnx was changed while it was imported"):
+        finish(draft, None, {})
 
 
 def test_a_scikit_learn_classifier_is_imported_with_zipmap_off_and_refused_with_it_on(tmp_path: Path) -> None:

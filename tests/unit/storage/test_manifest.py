@@ -77,6 +77,14 @@ def test_whatever_could_change_an_answer_changes_the_digest(change: dict[str, An
         ({"files": [FIELDS["files"][0] | {"path": "../model.onnx"}]}, "leaves the artifact's folder"),
         ({"surprise": 1}, "surprise"),
         ({"batching": {"max_rows": 0}}, "max_rows"),
+        ({"model": "tokenizer.json"}, "'tokenizer.json' is not an .onnx file"),
+        ({"batching": {"max_rows": True}}, "max_rows"),
+        ({"batching": {"max_rows": "8"}}, "max_rows"),
+        ({"batching": {"max_delay_ms": True}}, "max_delay_ms"),
+        ({"batching": {"batch_invariant": 0}}, "batch_invariant"),
+        ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [True]}]}, "shape"),
+        ({"metrics": {"loss": "0.5"}}, "metrics"),
+        ({"cache_ttl_s": False}, "cache_ttl_s"),
     ],
 )
 def test_what_cannot_be_served_is_refused_with_the_reason(change: dict[str, Any], message: str) -> None:
@@ -101,10 +109,11 @@ def test_a_file_may_stand_at(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", ".", "..", "../a", "a/../b", "a/..", "/a", "//a", "a//b", "a/", "./a", "a\\b", "a\0", "C:\\a"]
+    "path",
+    ["", ".", "..", "../a", "a/../b", "a/..", "/a", "//a", "a//b", "a/", "./a", "a\\b", "a\0", "C:\\a", "\udcff"],
 )
 def test_a_file_may_not_stand_at(path: str) -> None:
-    with pytest.raises(ValueError, match=r"folder|plain relative path"):
+    with pytest.raises(ValueError, match=r"folder|plain relative path|not Unicode"):
         check_path(path)
 
 

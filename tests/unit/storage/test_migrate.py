@@ -1,6 +1,7 @@
 """Migrations make the tables that the code describes, on both databases, however many processes start at once."""
 
 import asyncio
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy import text
 from storage.database import Database
 from storage.errors import Drift
 from storage.manifest import FileEntry, Manifest, TensorSpec
-from storage.migrate import check_drift, upgrade
+from storage.migrate import SCRIPTS, check_drift, upgrade
 from storage.registry import Registry
 from tests.servers import create_database
 
@@ -49,6 +50,59 @@ async def test_an_upgrade_of_an_up_to_date_database_changes_nothing(url: str) ->
     published = await Registry(database).publish(manifest)
     await upgrade(url)
     assert (await Registry(database).model("m")).versions == (published,)
+    await database.close()
+
+
+def scripts_with(folder: Path, change: str) -> Path:
+    """Our migrations and one more, which does `change`."""
+    shutil.copytree(SCRIPTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "r0002_later.py").write_text(
+        f"""
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+
+
+def upgrade() -> None:
+    {change}
+"""
+    )
+    return folder
+
+
+async def test_a_migration_that_alters_a_table_keeps_the_rows_that_refer_to_it(url: str, tmp_path: Path) -> None:
+    await upgrade(url)
+    database = Database.open(url)
+    registry = Registry(database)
+    tensor = TensorSpec(name="x", datatype="FP32", shape=(-1, 4))
+    file = FileEntry(path="m.onnx", sha256="0" * 64, size=1)
+    await registry.publish(Manifest(name="m", model="m.onnx", inputs=(tensor,), outputs=(tensor,), files=(file,)))
+    await registry.set_route("m", {"stable": 1.0})
+    before = await registry.model("m")
+    await database.close()
+    change = 'with op.batch_alter_table("models") as batch: batch.alter_column("name", type_=sa.String(200))'
+    await upgrade(url, scripts_with(tmp_path / "scripts", change))
+    database = Database.open(url)
+    assert await Registry(database).model("m") == before
+    assert len((await Registry(database).model("m")).versions) == 1
+    # And what refers to it is held to it again.
+    await Registry(database).remove("m")
+    async with database.session() as session:
+        assert (await session.scalar(text("SELECT count(*) FROM versions"))) == 0
+    await database.close()
+
+
+async def test_a_migration_that_leaves_rows_without_what_they_refer_to_changes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/registry.db"
+    await upgrade(url)
+    change = "op.execute(\"INSERT INTO aliases VALUES (7, 'stable', 1, '[]')\")"
+    with pytest.raises(Drift, match="rows of aliases that refer to nothing"):
+        await upgrade(url, scripts_with(tmp_path / "scripts", change))
+    database = Database.open(url)
+    async with database.session() as session:
+        assert (await session.scalar(text("SELECT count(*) FROM aliases"))) == 0
+        assert (await session.scalar(text("SELECT version_num FROM alembic_version"))) == "0001"
     await database.close()
 
 
