@@ -60,7 +60,7 @@ async def serve(settings: WorkerSettings, storage: StorageSettings) -> None:
     port = listening.getsockname()[1]
     url = settings.url or server.url_of(listening)
     models = Models()
-    database = Database.open(storage.database_url)
+    database = Database.open(storage.database_url, timeout_s=settings.registry_timeout_s)
     reconciler = Reconciler(
         Registry(database),
         open_store(storage.artifacts_url),

@@ -1,8 +1,10 @@
 """When to run a batch: owns the queue, the deadlines and the threads in which an engine runs."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
@@ -19,6 +21,7 @@ from model_service.statistics import Statistics
 from model_service.tasks.base import Item
 from storage.manifest import Batching
 
+log = logging.getLogger(__name__)
 Run = Callable[[Sequence[Item]], Sequence[Any]]
 
 
@@ -73,6 +76,8 @@ class Batcher:
         self._instances = self._idle = instances
         self._threads = ThreadPoolExecutor(instances, thread_name_prefix="engine")
         self._queue: Queue[_Call] = Queue(settings)
+        self._reserved = 0  # rows of requests that are being prepared
+        self._running: list[list[Entry[_Call]]] = []
         self._rows_per_s = 0.0
         self._looking = False  # whether a look at the queue is due in this turn of the loop
         self._hold: asyncio.TimerHandle | None = None  # when a held batch must leave
@@ -104,13 +109,33 @@ class Batcher:
             if call.left:
                 self._forget(call)
 
-    async def close(self) -> None:
-        """Accept nothing more, finish what is queued, end the threads."""
+    def admit(self, rows: int, deadline: float | None = None) -> None:
+        """Raise what `submit` would raise at once for that many rows."""
+        self._admit(rows, deadline, monotonic())
+
+    @contextmanager
+    def reserved(self, rows: int) -> Iterator[None]:
+        """Keep room for rows that were admitted while they are being prepared."""
+        self._reserved += rows
+        try:
+            yield
+        finally:
+            self._reserved -= rows
+
+    async def close(self, timeout_s: float = 30.0) -> None:
+        """Accept nothing more, finish what is queued, end the threads.
+
+        What a hung engine has not answered after `timeout_s` gets ModelNotReady; its thread is left behind.
+        """
         self._closing = True
         self._drained.clear()
         if self._queue or self._idle < self._instances:
             self._look_soon(asyncio.get_running_loop())
-            await self._drained.wait()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._drained.wait()
+            except TimeoutError:
+                self._give_up(timeout_s)
         self._threads.shutdown(wait=False)
 
     @property
@@ -123,8 +148,9 @@ class Batcher:
             raise ModelNotReady("this version is being unloaded", retry_after=1)
         if rows > limit:
             raise TooLarge(f"the request has {rows} rows, the model's queue holds {limit}: send it in parts")
-        if self._queue.rows + rows > limit:
-            raise Overloaded(f"{self._queue.rows} rows wait, the queue holds {limit}", retry_after=self._wait_s())
+        waiting = self._queue.rows + self._reserved
+        if waiting + rows > limit:
+            raise Overloaded(f"{waiting} rows wait, the queue holds {limit}", retry_after=self._wait_s())
         if deadline is not None and deadline <= now:
             raise DeadlineExceeded
 
@@ -185,6 +211,7 @@ class Batcher:
         statistics.tokens += real
         statistics.padded_tokens += rows * longest
         self._idle -= 1
+        self._running.append(batch)
         self._threads.submit(self._work, asyncio.get_running_loop(), batch, rows, now)
 
     def _work(self, loop: asyncio.AbstractEventLoop, batch: list[Entry[_Call]], rows: int, started: float) -> None:
@@ -194,12 +221,22 @@ class Batcher:
 
     def _finish(self, batch: list[Entry[_Call]], results: Sequence[Any], rows: int, started: float) -> None:
         self._idle += 1
+        self._running.remove(batch)
         rate = rows * self._instances / max(monotonic() - started, 1e-6)
         self._rows_per_s += (rate - self._rows_per_s) * (0.1 if self._rows_per_s else 1.0)
         for entry, result in zip(batch, results, strict=True):
             entry.owner.answer(entry.index, result)
         # After the answers, as a call that failed wants no more runs; before anyone who was answered goes on.
         self._look()
+
+    def _give_up(self, after_s: float) -> None:
+        log.warning("the engine has not come back after %g s: what it runs and what waits is given up", after_s)
+        late = ModelNotReady("this version was unloaded before it could answer", retry_after=1)
+        calls = {entry.owner for batch in (*self._running, self._queue.entries()) for entry in batch}
+        for call in calls:
+            if not call.future.done():
+                call.future.set_exception(late)
+            self._forget(call)
 
     def _settle(self) -> None:
         if self._closing and not self._queue and self._idle == self._instances:
@@ -215,7 +252,7 @@ def _results(run: Run, batch: list[Entry[_Call]]) -> list[Any]:
         return results
     except Exception as error:
         if len(batch) == 1:
-            return [error if isinstance(error, ServingError) else EngineFailed(f"the model failed: {error}")]
+            return [error if isinstance(error, ServingError) else _engine_failed(error)]
     results, failed = [], set()
     for entry in batch:
         call, result = entry.owner, None
@@ -226,3 +263,9 @@ def _results(run: Run, batch: list[Entry[_Call]]) -> list[Any]:
             failed.add(call)
         results.append(result)
     return results
+
+
+def _engine_failed(error: Exception) -> EngineFailed:
+    failed = EngineFailed(f"the model failed: {error}")
+    failed.__cause__ = error  # whose fault it is, for whoever loads the version
+    return failed

@@ -10,15 +10,16 @@ from typing import Any, Final
 
 from model_service.batcher import Batcher
 from model_service.engines.base import Engine
-from model_service.protocol.errors import InvalidInput, ModelNotFound, ServingError
+from model_service.protocol.errors import DeadlineExceeded, InvalidInput, ModelNotFound, ServingError
 from model_service.protocol.messages import InferRequest, InferResponse
 from model_service.protocol.tensors import Tensor
 from model_service.statistics import Statistics
 from model_service.tasks.base import Item, Task
 from storage.manifest import Manifest
 
-# Tokenising more text than this takes longer than a trip to a thread.
-_PREPARE_INLINE: Final = 4096
+# Taking more bytes than this apart, into tokens or elements, takes longer than a trip to a thread. Tensors of numbers
+# are used as they came, whatever their size.
+_INLINE_BYTES: Final = 4096
 
 
 class LoadedModel:
@@ -74,9 +75,12 @@ class LoadedModel:
         self.statistics.last_inference = time()
         return response
 
-    async def close(self) -> None:
-        """Answer what is queued, then give the engine back. Memory returns with `give_memory_back`."""
-        await self._batcher.close()
+    async def close(self, timeout_s: float = 30.0) -> None:
+        """Answer what is queued, then give the engine back. Memory returns with `give_memory_back`.
+
+        What a hung engine has not answered after `timeout_s` is answered with ModelNotReady.
+        """
+        await self._batcher.close(timeout_s)
         self._engine.close()
 
     async def _answer(self, request: InferRequest) -> InferResponse:
@@ -84,13 +88,26 @@ class LoadedModel:
             if output.name not in self._outputs:
                 known = ", ".join(sorted(self._outputs))
                 raise InvalidInput(f"the model '{self.name}' has no output '{output.name}'; it has: {known}")
-        if self.manifest.text is not None and sum([len(t.data) for t in request.inputs]) > _PREPARE_INLINE:
-            items = await asyncio.to_thread(self._task.prepare, request)
+        rows = self._task.rows(request)
+        self._batcher.admit(rows, request.deadline)  # what will be refused costs no work
+        large = sum([len(tensor.data) for tensor in request.inputs if tensor.datatype == "BYTES"]) > _INLINE_BYTES
+        if large:
+            with self._batcher.reserved(rows):
+                items = await asyncio.to_thread(self._prepare, request)
         else:
             items = self._task.prepare(request)
         results = await self._batcher.submit(items, request.deadline)
-        answer = self._task.respond(request, items, results)
+        if large:
+            answer = await asyncio.to_thread(self._task.respond, request, items, results)
+        else:
+            answer = self._task.respond(request, items, results)
         return InferResponse(self.name, str(self.number), _chosen(answer.outputs, request), answer.parameters)
+
+    def _prepare(self, request: InferRequest) -> list[Item]:
+        # It may have waited for a thread.
+        if request.deadline is not None and request.deadline <= monotonic():
+            raise DeadlineExceeded
+        return self._task.prepare(request)
 
     def _run(self, items: Sequence[Item]) -> Sequence[Any]:
         """One batch, in a thread."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -41,7 +41,6 @@ class Queue(Generic[T]):
         self._groups: dict[Hashable, _Sorted[T]] = {}
         self._last = 0
         self.rows = 0
-        self.tokens = 0
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -52,8 +51,17 @@ class Queue(Generic[T]):
 
     @property
     def fills_a_batch(self) -> bool:
-        """Whether so much waits that more of it could not make a batch larger."""
-        return self.rows >= self._max_rows or 0 < self._max_tokens <= self.tokens
+        """Whether the next batch is as large as it may be, so that nothing that comes could join it."""
+        waiting, low, high = self._next()
+        longest = waiting[high - 1][0]
+        rows = sum([entry.item.rows for _, _, entry in waiting[low:high]])
+        # What waits behind it with the same length has not fitted, and what comes with that length stands behind that.
+        more = waiting[high][2].item.rows if high < len(waiting) and waiting[high][0] == longest else 1
+        return rows + more > self._max_rows or 0 < self._max_tokens < (rows + more) * longest
+
+    def entries(self) -> Iterable[Entry[T]]:
+        """All that wait, in the order they came."""
+        return self._arrivals.values()
 
     def add(self, entry: Entry[T]) -> None:
         self._last += 1
@@ -62,7 +70,6 @@ class Queue(Generic[T]):
         self._arrivals[entry.number] = entry
         insort(self._groups.setdefault(item.group, []), (item.length, entry.number, entry))
         self.rows += item.rows
-        self.tokens += item.rows * item.length
 
     def discard(self, entry: Entry[T]) -> None:
         """Take `entry` out, if it still waits."""
@@ -78,16 +85,19 @@ class Queue(Generic[T]):
         An entry whose owner is not `wanted` takes nobody's place in it: it is removed on the way.
         """
         while self._arrivals:
-            oldest = self.oldest
-            group = oldest.item.group
-            waiting = self._groups[group]
-            low, high = self._window(waiting, bisect_left(waiting, (oldest.item.length, oldest.number)))
+            waiting, low, high = self._next()
             unwanted = [entry for _, _, entry in waiting[low:high] if not wanted(entry.owner)]
             if not unwanted:
-                return self._remove(group, waiting, low, high)
+                return self._remove(self.oldest.item.group, waiting, low, high)
             for entry in unwanted:
                 self.discard(entry)
         return []
+
+    def _next(self) -> tuple[_Sorted[T], int, int]:
+        """The oldest entry's group, and the slice of it that is the next batch."""
+        oldest = self.oldest
+        waiting = self._groups[oldest.item.group]
+        return waiting, *self._window(waiting, bisect_left(waiting, (oldest.item.length, oldest.number)))
 
     def _window(self, waiting: _Sorted[T], at: int) -> tuple[int, int]:
         """The slice of `waiting` that goes with the entry at `at`: grown towards the nearer length while it fits."""
@@ -125,5 +135,4 @@ class Queue(Generic[T]):
             del self._arrivals[entry.number]
             entry.number = -1
             self.rows -= entry.item.rows
-            self.tokens -= entry.item.rows * entry.item.length
         return taken

@@ -8,12 +8,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final, Literal, Protocol
 
+from model_service import laid_out
 from model_service.golden import GoldenMismatch
 from model_service.models import LoadedModel, Models, give_memory_back
 from model_service.settings import WorkerSettings
-from model_service.trial import TrialFailed, processor, run_trial, runtime
+from model_service.trial import TrialFailed, TrialTimedOut, machine_at_fault, processor, run_trial, runtime
 from model_service.warmup import WarmUpFailed, warm_up
-from storage.errors import CorruptFile, InvalidArtifact, MissingFile
+from storage.errors import CorruptFile, InvalidArtifact, Unavailable
 from storage.manifest import Manifest
 from storage.views import DesiredVersion, ReplicaView
 
@@ -21,14 +22,22 @@ log = logging.getLogger(__name__)
 
 State = Literal["loading", "ready", "failed", "unloading"]
 Open = Callable[..., LoadedModel]
-Trial = Callable[..., Awaitable[None]]
+Trial = Callable[..., Awaitable[str | None]]
 
 LOADS_AT_ONCE: Final = 2
 LONGEST_BACKOFF_S: Final = 60.0
 # A worker that was killed could not take its leave: the others see to that.
 FORGOTTEN_AFTER_S: Final = 60.0
-# Whatever else goes wrong (no such device, no memory, no answer from the artifact store) is this machine's fault.
-VERSION_AT_FAULT: Final = (TrialFailed, GoldenMismatch, WarmUpFailed, CorruptFile, InvalidArtifact, MissingFile)
+# Whatever else goes wrong (no such device, no memory, no answer from the artifact store or not the file) is no fault of
+# the version's, and so are these where memory or the disk is behind them.
+VERSION_AT_FAULT: Final = (TrialFailed, GoldenMismatch, WarmUpFailed, CorruptFile, InvalidArtifact)
+# A graph that hangs and a machine that is too busy look alike, until it has happened this often in a row.
+TIMEOUTS: Final = 3
+# While another worker still loads a version it may prove good there. But workers that keep failing, each at its own
+# pace, must not wait for one another for ever.
+ATTEMPTS_BESIDE_OTHERS: Final = 5
+# How long an artifact that no version here needs stays laid out, for the workers beside this one.
+LAID_OUT_S: Final = 3600.0
 
 
 class Registry(Protocol):
@@ -61,6 +70,7 @@ class Slot:
     reason: str | None = None
     model: LoadedModel | None = None
     attempts: int = 0
+    timeouts: int = 0
     retry_at: float = 0.0
     unload_at: float | None = None
 
@@ -95,7 +105,7 @@ class Reconciler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
         self._changed = asyncio.Event()
-        self._reachable = True
+        self._trouble: str | None = None
         self._sweep_at = 0.0
         self.draining = False
         self.settled = asyncio.Event()
@@ -111,13 +121,11 @@ class Reconciler:
             try:
                 await self.step()
             except Exception as error:
-                if self._reachable:
-                    log.warning("the registry does not answer, what is loaded keeps serving: %s", error or repr(error))
-                self._reachable = False
+                self._report(error)
             else:
-                if not self._reachable:
-                    log.info("the registry answers again")
-                self._reachable = True
+                if self._trouble is not None:
+                    log.info("the registry is read again")
+                self._trouble = None
             try:
                 async with asyncio.timeout(self._settings.poll_s):
                     await self._changed.wait()
@@ -132,6 +140,8 @@ class Reconciler:
             await self._beat()
             if monotonic() >= self._sweep_at:
                 self._sweep_at = monotonic() + FORGOTTEN_AFTER_S
+                wanted_here = {slot.version.digest for slot in self._slots.values()}
+                self._spawn(asyncio.to_thread(laid_out.sweep, self._settings.cache_dir, wanted_here, LAID_OUT_S))
                 await self._registry.forget_stale(FORGOTTEN_AFTER_S)
 
     async def drain(self) -> None:
@@ -148,14 +158,25 @@ class Reconciler:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for model in list(self._models):
+        models = list(self._models)
+        for model in models:
             self._models.remove(model)
-            await model.close()
+        await asyncio.gather(*(model.close(self._settings.stop_timeout_s) for model in models))
         try:
             async with asyncio.timeout(self._settings.registry_timeout_s):
                 await self._registry.forget(self._replica_id)
         except Exception as error:
             log.warning("could not leave the registry: %s", error or repr(error))
+
+    def _report(self, error: Exception) -> None:
+        trouble = f"{type(error).__name__}: {error}"
+        if trouble == self._trouble:
+            return  # it is asked twice a second
+        self._trouble = trouble
+        if isinstance(error, Unavailable | OSError):  # time-outs are among them
+            log.warning("the registry does not answer, what is loaded keeps serving: %s", trouble)
+        else:
+            log.error("could not reconcile, what is loaded keeps serving: %s", trouble, exc_info=error)
 
     def _begin(self, wanted: Mapping[int, DesiredVersion], now: float) -> None:
         for version_id, version in wanted.items():
@@ -168,7 +189,9 @@ class Reconciler:
                 self._spawn(self._load(slot))
             elif slot.state == "unloading" and slot.model is not None:
                 slot.state, slot.unload_at = "ready", None
-        # Until what replaces it is ready here, a version goes on answering: a promotion costs no request.
+        # Until what replaces it is ready here, a version goes on answering: a promotion costs no request. So it does
+        # while that fails here, even if others serve it: they may go, and behind a load balancer a version is asked for
+        # only once all workers have it.
         replacing = {s.version.model for id, s in self._slots.items() if id in wanted and s.state != "ready"}
         for version_id in self._slots.keys() - wanted.keys():
             slot = self._slots[version_id]
@@ -208,10 +231,13 @@ class Reconciler:
 
     async def _open_checked(self, version: DesiredVersion) -> LoadedModel:
         manifest, threads = version.manifest, self._settings.threads_or_cores()
+        await asyncio.to_thread(laid_out.touch, self._settings.cache_dir, version.digest)
         folder = await self._artifacts.materialise(manifest, self._settings.cache_dir)
         if not await self._registry.trial_passed(version.digest, runtime(), processor()):
             log.info("%s version %d: trial load", version.model, version.number)
-            await self._trial(manifest, folder, threads=threads, timeout_s=self._settings.trial_timeout_s)
+            warning = await self._trial(manifest, folder, threads=threads, timeout_s=self._settings.trial_timeout_s)
+            if warning is not None:
+                log.warning("%s version %d: %s", version.model, version.number, warning)
             await self._registry.remember_trial(version.digest, runtime(), processor())
         model = await asyncio.to_thread(self._open, version.model, version.number, manifest, folder, threads=threads)
         try:
@@ -225,26 +251,35 @@ class Reconciler:
         version = slot.version
         slot.reason = str(error) or repr(error)
         slot.attempts += 1
+        slot.timeouts = slot.timeouts + 1 if isinstance(error, TrialTimedOut) else 0
+        at_fault = isinstance(error, VERSION_AT_FAULT) and not machine_at_fault(error)
         slot.retry_at = monotonic() + min(2.0**slot.attempts, LONGEST_BACKOFF_S)
         slot.state = "failed"
         log.warning("%s version %d does not load: %s", version.model, version.number, slot.reason)
         try:
-            if isinstance(error, VERSION_AT_FAULT) and not await self._serves_elsewhere(version.version_id):
+            if (at_fault or slot.timeouts >= TIMEOUTS) and not await self._may_serve_elsewhere(slot):
                 await self._registry.mark_failed(version.version_id, slot.reason)
         except Exception as unreachable:
             log.warning("could not tell the registry about it, the load will be tried again: %s", unreachable)
 
-    async def _serves_elsewhere(self, version_id: int) -> bool:
+    async def _may_serve_elsewhere(self, slot: Slot) -> bool:
         """A version that another worker serves is not to be taken away from it because it fails here."""
+        id_ = str(slot.version.version_id)
         others = [replica for replica in await self._registry.replicas() if replica.id != self._replica_id]
-        return any(replica.versions.get(str(version_id), {}).get("state") == "ready" for replica in others)
+        states = {replica.versions.get(id_, {}).get("state") for replica in others}
+        return "ready" in states or ("loading" in states and slot.attempts < ATTEMPTS_BESIDE_OTHERS)
 
     async def _unload(self, slot: Slot) -> None:
         model, slot.model = slot.model, None
         assert model is not None, "only what was loaded is unloaded"
         self._models.remove(model)
-        await model.close()
+        try:
+            await model.close(self._settings.stop_timeout_s)
+        except Exception:
+            log.exception("%s version %d did not unload cleanly", slot.version.model, slot.version.number)
+        finally:
+            # Whatever happened: while the slot is there, the version can't be loaded again.
+            self._slots.pop(slot.version.version_id)
         del model
         await asyncio.to_thread(give_memory_back)
-        self._slots.pop(slot.version.version_id)
         log.info("%s version %d is unloaded", slot.version.model, slot.version.number)

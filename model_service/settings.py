@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model_service.protocol.address import address_of
 
 
 class WorkerSettings(BaseSettings):
@@ -38,6 +40,13 @@ class WorkerSettings(BaseSettings):
     )
     stop_timeout_s: int = Field(30, ge=1, description="How long requests may take to finish after that.")
     max_body_bytes: int = Field(64 << 20, ge=1, description="Largest request body, before and after decompression.")
+
+    @field_validator("url")
+    @classmethod
+    def _leads_somewhere(cls, url: str | None) -> str | None:
+        if url:
+            address_of(url)
+        return url
 
     def threads_or_cores(self) -> int:
         """`threads`, or the cores that this process may use."""

@@ -46,7 +46,8 @@ def _requests(manifest: Manifest) -> list[InferRequest]:
             "%s: shapes are open and there are no golden cases; its first request will be a client's", manifest.name
         )
         return []
-    counts = sorted({1, min(ROWS, manifest.batching.max_rows)})
+    limits = manifest.batching
+    counts = sorted({1, min(ROWS, limits.max_rows, limits.max_queue_rows)})
     return [InferRequest(manifest.name, None, [_zeros(spec, rows) for spec in manifest.inputs]) for rows in counts]
 
 

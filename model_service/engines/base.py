@@ -36,6 +36,10 @@ class ProviderMissing(EngineError):
     """This machine lacks the device or the libraries that the model asks for: no fault of the version."""
 
 
+class OutOfMemory(EngineError):
+    """This machine had too little memory left for the model: no fault of the version."""
+
+
 class Engine(Protocol):
     """A loaded graph. `inputs` and `outputs` are its own tensors, read from the graph."""
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from model_service.engines.base import Array, Arrays, EngineError, ProviderMissing
+from model_service.engines.base import Array, Arrays, EngineError, OutOfMemory, ProviderMissing
 from storage.manifest import EngineSettings, TensorSpec
 
 _PROVIDERS: Final = {
@@ -30,6 +30,8 @@ _DATATYPES: Final = {
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
+# How the runtime says that memory is short; it has no exception of its own for that.
+_NO_MEMORY: Final = ("bad_alloc", "Failed to allocate memory", "out of memory")
 _FATAL: Final = 4  # errors arrive as exceptions: the runtime's own lines on stderr would say them twice
 
 
@@ -56,7 +58,7 @@ class OnnxEngine:
                 enable_fallback=0,
             )
         except Exception as error:  # the runtime's exceptions have no base but this one
-            raise EngineError(f"ONNX Runtime cannot load {path.name}: {error}") from error
+            raise _failure(f"ONNX Runtime cannot load {path.name}", error) from error
         # A provider whose libraries or device are missing is left out by the runtime without a word.
         _require(settings.providers, self._session.get_providers(), "the session")
         self.inputs = tuple(_spec(argument) for argument in self._session.get_inputs())
@@ -70,11 +72,16 @@ class OnnxEngine:
             feeds = {name: _to_runtime(array) for name, array in inputs.items()}
             values = self._session.run(self._output_names, feeds)
         except Exception as error:
-            raise EngineError(f"ONNX Runtime: {error}") from error
+            raise _failure("ONNX Runtime", error) from error
         return {name: _from_runtime(value) for name, value in zip(self._output_names, values, strict=True)}
 
     def close(self) -> None:
         self._session = None
+
+
+def _failure(what: str, error: Exception) -> EngineError:
+    message = f"{what}: {error}"
+    return OutOfMemory(message) if any(sign in message for sign in _NO_MEMORY) else EngineError(message)
 
 
 def _session_options(onnxruntime: Any, settings: EngineSettings, threads: int) -> Any:

@@ -62,7 +62,11 @@ class Overloaded(ServingError):
     """The queue is full."""
 
 
-class WorkerUnavailable(ServingError):
+class Unavailable(ServingError):
+    """Something that this needs does not answer at the moment."""
+
+
+class WorkerUnavailable(Unavailable):
     """No worker could be reached."""
 
 

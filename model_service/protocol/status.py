@@ -19,6 +19,7 @@ _STATUS: Final[dict[type[errors.ServingError], int]] = {
     errors.EngineFailed: 500,
     errors.ModelNotReady: 503,
     errors.Overloaded: 503,
+    errors.Unavailable: 503,
     errors.WorkerUnavailable: 503,
     errors.DeadlineExceeded: 504,
     errors.ServingError: 500,

@@ -149,6 +149,8 @@ def _pack(datatype: str, flat: list[Any]) -> bytes:
         return bytes(_all_of(bool, flat))
     if datatype not in TYPECODES:
         raise TypeError(f"{datatype} has no JSON form, send it as binary data")
+    if bool in map(type, flat):  # which `array` takes for 0 and 1
+        raise TypeError("true and false are BOOL, send numbers")
     packed = array(TYPECODES[datatype], flat)
     if datatype == "FP32" and not isfinite(sum(packed)):
         raise OverflowError("a number is too large for FP32")

@@ -2,8 +2,9 @@
 
     request --prepare--> items --(batcher)--> collate --engine--> scatter --> results --respond--> tensors
 
-An item is what may share a batch with others: one text, or a block of rows of raw tensors. `prepare`, `collate` and
-`scatter` run in the worker's threads, so they may take their time; none of them keeps state.
+An item is what may share a batch with others: one text, or a block of rows of raw tensors. `collate` and `scatter` run
+in the engine's threads. `prepare` and `respond` run in the event loop where a request brings few BYTES and in a thread
+where it brings many, so whatever takes longer than it does for a few must grow with those. None of them keeps state.
 """
 
 from collections.abc import Hashable, Sequence
@@ -38,6 +39,10 @@ class Answer:
 
 class Task(Protocol):
     """A family of models, for one loaded model."""
+
+    def rows(self, request: InferRequest) -> int:
+        """How many rows the items will have, told without any work and before anything is checked."""
+        ...
 
     def prepare(self, request: InferRequest) -> list[Item]:
         """The request's items, in the order of its rows. Raises InvalidInput where it does not fit the model."""

@@ -31,6 +31,9 @@ class TensorsTask:
         if self._max_rows > 1:
             _check_rows((*manifest.inputs, *(spec for spec in engine.inputs if spec.shape)))
 
+    def rows(self, request: InferRequest) -> int:
+        return request.inputs[0].rows if request.inputs and self._max_rows > 1 else 1
+
     def prepare(self, request: InferRequest) -> list[Item]:
         tensors = {tensor.name: tensor for tensor in request.inputs}
         if tensors.keys() != self._inputs.keys() or len(request.inputs) != len(tensors):

@@ -1,6 +1,6 @@
 """What all text tasks share: texts in, tokens to the graph."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +19,23 @@ _MASK: Final = "attention_mask"
 _TYPES: Final = "token_type_ids"
 _PAD_TOKENS: Final = ("[PAD]", "<pad>", "<|endoftext|>")
 
+# Tokenising takes 50 to 100 bytes of memory a character, so a text that will be cut is not read to its end. Languages
+# have 1 to 6 characters a token: this many for each token that the model takes are nearly always enough.
+_READ_PER_TOKEN: Final = 16
+_READ_AT_LEAST: Final = 4096
+_READ_MORE: Final = 8
+# A text of so many characters that still does not fill the model is refused: blanks, or one word without an end.
+_READ_AT_MOST: Final = 1 << 20
+# Characters that are tokenised at once.
+_PORTION: Final = 1 << 18
+
 
 class TextTask:
     """Tokenises the one public input, BYTES `[n]` or `[n, 1]` of UTF-8, and makes padded batches of the tokens.
 
     An item is one text, as long as its tokens; its features are what the graph asks for, `[length]` each. A text of
-    more than `max_length` tokens is cut, unless the request's parameter `truncate` is false: then it is refused.
+    more than `max_length` tokens is cut, unless the request's parameter `truncate` is false: then it is refused. Of
+    a long text only as much is read as that takes.
     `offsets` keeps what leads from tokens back to the text: `offsets` `[length, 2]` in characters and `special`
     `[length]`, true for tokens that stand for no text.
     """
@@ -33,17 +44,32 @@ class TextTask:
         assert manifest.text is not None  # the manifest checks that text tasks have it
         self._input, self._output = manifest.inputs[0], manifest.outputs[0]
         self._max_length = manifest.text.max_length
+        self._read = max(_READ_AT_LEAST, _READ_PER_TOKEN * self._max_length)
         self._offsets = offsets
         self._dtypes = _graph_inputs(engine)
         self._tokenizer, self._pad_id = _open_tokenizer(folder, manifest.text)
 
+    def rows(self, request: InferRequest) -> int:
+        return request.inputs[0].rows if request.inputs else 0
+
     def prepare(self, request: InferRequest) -> list[Item]:
-        encodings = self._encode(self.texts(request))
-        if not _flag(request, "truncate", default=True):
-            self._refuse_truncated(encodings)
-        if empty := [row for row, encoding in enumerate(encodings) if not len(encoding)]:
-            raise InvalidInput(f"row {empty[0]} of '{self._input.name}' holds no tokens")
-        return [self._item(encoding) for encoding in encodings]
+        texts, truncate = self.texts(request), _flag(request, "truncate", default=True)
+        items: list[Item] = []
+        for heads in _portions(_head(text, self._read) for text in texts):
+            for head, encoding in zip(heads, self._encode(heads), strict=True):
+                row = len(items)
+                if len(head) < len(texts[row]):
+                    encoding = self._read_on(row, texts[row], encoding)
+                if not truncate and encoding.overflowing:
+                    least = "" if head == texts[row] else "at least "
+                    raise InvalidInput(
+                        f"row {row} of '{self._input.name}' has {least}{self._length(encoding)} tokens, the model takes"
+                        f" {self._max_length}: shorten it, or leave out the parameter 'truncate' to have it cut"
+                    )
+                if not len(encoding):
+                    raise InvalidInput(f"row {row} of '{self._input.name}' holds no tokens")
+                items.append(self._item(encoding))
+        return items
 
     def collate(self, items: Sequence[Item]) -> Arrays:
         shape = len(items), max(item.length for item in items)
@@ -80,6 +106,28 @@ class TextTask:
         # The fast form leaves out the offsets.
         return self._tokenizer.encode_batch(texts) if self._offsets else self._tokenizer.encode_batch_fast(texts)
 
+    def _read_on(self, row: int, text: str, encoding: Encoding) -> Encoding:
+        """The encoding of `text`, of which `encoding` has read the beginning: the first tokens are those of all of it.
+
+        So they are once twice as many tokens were read as the model takes: where the text was broken off is then too
+        far away to matter to those that are kept.
+        """
+        read, most = self._read, max(self._read, _READ_AT_MOST)
+        while read < len(text) and self._length(encoding) < 2 * self._max_length:
+            if read == most:
+                raise InvalidInput(
+                    f"row {row} of '{self._input.name}' has {len(text)} characters, but no {2 * self._max_length}"
+                    f" tokens among the first {most}: shorten it"
+                )
+            read = min(_READ_MORE * read, most)
+            (encoding,) = self._encode([_head(text, read)])
+        return encoding
+
+    def _length(self, encoding: Encoding) -> int:
+        """How many tokens the text had before it was cut."""
+        special = self._tokenizer.num_special_tokens_to_add(False)
+        return len(encoding) + sum(len(part) - special for part in encoding.overflowing)
+
     def _item(self, encoding: Encoding) -> Item:
         features: Arrays = {}
         for name, dtype in self._dtypes.items():
@@ -89,16 +137,6 @@ class TextTask:
             features["offsets"] = np.array(encoding.offsets, np.int64)
             features["special"] = np.array(encoding.special_tokens_mask, np.bool_)
         return Item(features, length=len(encoding))
-
-    def _refuse_truncated(self, encodings: Sequence[Encoding]) -> None:
-        special = self._tokenizer.num_special_tokens_to_add(False)
-        for row, encoding in enumerate(encodings):
-            if encoding.overflowing:
-                length = len(encoding) + sum(len(part) - special for part in encoding.overflowing)
-                raise InvalidInput(
-                    f"row {row} of '{self._input.name}' has {length} tokens, the model takes {self._max_length}:"
-                    " shorten it, or leave out the parameter 'truncate' to have it cut"
-                )
 
 
 def graph_output(engine: Engine, rank: int, *names: str) -> str:
@@ -113,6 +151,27 @@ def graph_output(engine: Engine, rank: int, *names: str) -> str:
     raise EngineError(
         f"the task needs an output of {rank} dimensions, named {' or '.join(names)}; the graph has {present}"
     )
+
+
+def _head(text: str, length: int) -> str:
+    """The first `length` characters of `text`, less the word that they break off unless it is most of them."""
+    if len(text) <= length:
+        return text
+    end = max(text.rfind(" ", length // 2, length), text.rfind("\n", length // 2, length))
+    return text[: end if end > 0 else length]
+
+
+def _portions(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts in lists of up to `_PORTION` characters, or of one text that has more."""
+    portion: list[str] = []
+    size = 0
+    for text in texts:
+        if portion and size + len(text) > _PORTION:
+            yield portion
+            portion, size = [], 0
+        portion.append(text)
+        size += len(text)
+    yield portion
 
 
 def _graph_inputs(engine: Engine) -> dict[str, np.dtype[Any]]:

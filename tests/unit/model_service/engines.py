@@ -59,6 +59,7 @@ class Multiplying:
         self.gate = gate
         self.runs = 0
         self.closed = False
+        self.close_error: Exception | None = None
 
     def run(self, inputs: Arrays) -> Arrays:
         self.runs += 1
@@ -70,6 +71,8 @@ class Multiplying:
 
     def close(self) -> None:
         self.closed = True
+        if self.close_error is not None:
+            raise self.close_error
 
 
 def model(engine: Multiplying, described: Manifest = TWO, number: int = 1, name: str = "small") -> LoadedModel:

@@ -359,6 +359,33 @@ async def test_closing_ends_when_the_last_that_waits_is_abandoned() -> None:
     assert engine.batches == [[1]]
 
 
+async def test_closing_does_not_wait_for_a_hung_engine_for_ever_and_answers_whoever_waits_for_it() -> None:
+    engine = Negating(gate := Event())
+    batching = batcher(engine)
+    runs = create_task(answer(batching, 1))
+    await until(lambda: engine.batches)
+    waits = create_task(answer(batching, 2))
+    await turns()
+    await batching.close(timeout_s=0.01)
+    for task in (runs, waits):
+        with pytest.raises(ModelNotReady, match="unloaded before it could answer"):
+            await task
+    gate.set()
+    await until(lambda: engine.finished)
+    await turns()
+    assert engine.batches == [[1]]
+
+
+async def test_rows_that_are_being_prepared_have_their_place_in_the_queue() -> None:
+    batching = batcher(Negating(), max_queue_rows=3)
+    batching.admit(2)
+    with batching.reserved(2):
+        with pytest.raises(Overloaded, match="2 rows wait"):
+            batching.admit(2)
+        batching.admit(1)
+    batching.admit(3)
+
+
 async def test_closing_what_is_idle_ends() -> None:
     batching = batcher(Negating())
     await batching.close()

@@ -112,6 +112,17 @@ def test_what_is_no_number_equals_only_itself(expected: float, got: float) -> No
     assert difference(tensors[0], tensors[1], 1.0) is not None
 
 
+@pytest.mark.parametrize(("datatype", "values"), [("INT64", (2**62, 2**62 + 1)), ("INT32", (10**6, 10**6 + 1))])
+def test_whole_numbers_must_be_equal_whatever_the_tolerance(datatype: str, values: tuple[int, int]) -> None:
+    expected, got = (from_json("y", datatype, (2,), [7, value]) for value in values)
+    assert difference(expected, expected, 0.0) is None
+    assert difference(expected, got, 1.0) == f"element 1 is {values[1]}, {values[0]} is expected"
+
+
+def test_booleans_must_be_equal_whatever_the_tolerance() -> None:
+    assert difference(from_json("y", "BOOL", (1,), [True]), from_json("y", "BOOL", (1,), [False]), 1.0) is not None
+
+
 def test_datatype_and_shape_must_be_the_same() -> None:
     assert "datatype is FP32" in str(difference(numbers(1), numbers(1, datatype="FP32"), 1.0))
     assert "shape is [2]" in str(difference(numbers(1), numbers(1, 1), 1.0))
@@ -127,6 +138,9 @@ def test_datatype_and_shape_must_be_the_same() -> None:
         ("[1,2]", "[1]", False),
         ("[1,[2.0]]", "[1,[2.00001]]", True),
         ("1", "true", False),
+        ("1.0", "1", True),
+        ("1000000", "1000001", False),
+        ('{"start":70000}', '{"start":70001}', False),
         ("true", "false", False),
         ("null", "0", False),
         ("plain", "plain", True),

@@ -1,16 +1,26 @@
 from asyncio import create_task, gather
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread, current_thread, main_thread
 
 import numpy as np
 import pytest
 
-from model_service.engines.base import EngineError
+from model_service.engines.base import Arrays, EngineError
 from model_service.models import LoadedModel, Models
-from model_service.protocol.errors import DeadlineExceeded, EngineFailed, InvalidInput, ModelNotFound, ModelNotReady
+from model_service.protocol.errors import (
+    DeadlineExceeded,
+    EngineFailed,
+    InvalidInput,
+    ModelNotFound,
+    ModelNotReady,
+    TooLarge,
+)
 from model_service.protocol.messages import InferRequest, RequestedOutput
-from model_service.protocol.tensors import Tensor, from_json
+from model_service.protocol.tensors import Tensor, bytes_tensor, from_json
+from model_service.tasks.base import Answer, Item
+from model_service.tasks.tensors import TensorsTask
+from storage.manifest import Manifest
 from tests.unit.model_service.engines import TWO, Multiplying, model, turns, until
 from tests.unit.model_service.graphs import manifest, save_identity
 
@@ -80,6 +90,42 @@ async def test_what_was_asked_and_how_it_ended_is_counted() -> None:
     }
     assert (numbers.executions, numbers.rows) == (1, 2)
     assert numbers.last_inference > 0
+
+
+class Preparing(TensorsTask):
+    """Keeps the threads in which it prepared and answered."""
+
+    def __init__(self, engine: Multiplying, about: Manifest = TWO) -> None:
+        super().__init__(about, engine)
+        self.threads: list[Thread] = []
+
+    def prepare(self, request: InferRequest) -> list[Item]:
+        self.threads.append(current_thread())
+        return [Item({"x": np.zeros((request.inputs[0].rows, 2), np.float32)}, request.inputs[0].rows)]
+
+    def respond(self, request: InferRequest, items: Sequence[Item], results: Sequence[Arrays]) -> Answer:
+        self.threads.append(current_thread())
+        return super().respond(request, items, results)
+
+
+async def test_what_the_queue_refuses_is_never_prepared() -> None:
+    engine = Multiplying()
+    described = TWO.model_copy(update={"batching": TWO.batching.model_copy(update={"max_queue_rows": 2})})
+    loaded = LoadedModel("small", 1, described, engine, task := Preparing(engine, described))
+    for request, error in ((ask(1, 2, 3), TooLarge), (ask(1, deadline=0.0), DeadlineExceeded)):
+        with pytest.raises(error):
+            await loaded.infer(request)
+    assert task.threads == []
+
+
+async def test_only_many_bytes_are_taken_apart_in_a_thread() -> None:
+    engine = Multiplying()
+    loaded = LoadedModel("small", 1, TWO, engine, task := Preparing(engine))
+    await loaded.infer(ask(*range(2000)))  # numbers are not taken apart
+    assert {thread is main_thread() for thread in task.threads} == {True}
+    task.threads.clear()
+    await loaded.infer(InferRequest("small", None, [bytes_tensor("x", [bytes(10_000)])]))
+    assert {thread is main_thread() for thread in task.threads} == {False}
 
 
 async def test_a_client_that_leaves_is_counted_as_that() -> None:

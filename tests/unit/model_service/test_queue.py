@@ -126,7 +126,7 @@ def test_where_nobody_is_wanted_there_is_no_batch() -> None:
     waiting = queue(texts(1, 2, 300))
     assert waiting.take(lambda owner: False) == []
     assert not waiting
-    assert (waiting.rows, waiting.tokens) == (0, 0)
+    assert waiting.rows == 0
 
 
 @given(st.lists(st.one_of(ITEMS, st.integers(0, 50), st.none()), max_size=60), LIMITS)
@@ -145,7 +145,6 @@ def test_its_counts_are_those_of_what_waits(steps: list[Item | int | None], limi
         still = [entry for entry in added if entry.number >= 0]
         assert len(waiting) == len(still)
         assert waiting.rows == sum(entry.item.rows for entry in still)
-        assert waiting.tokens == sum(entry.item.rows * entry.item.length for entry in still)
         assert not still or waiting.oldest is still[0]
 
 
@@ -155,3 +154,16 @@ def test_its_counts_are_those_of_what_waits(steps: list[Item | int | None], limi
 )
 def test_it_knows_when_more_could_make_no_batch_larger(limits: dict[str, Any], fills: bool) -> None:
     assert queue(texts(10, 10, 10), Batching(**limits)).fills_a_batch is fills
+
+
+def test_what_cannot_share_the_next_batch_does_not_fill_it() -> None:
+    limits = Batching(max_rows=3, max_tokens=0)
+    assert not queue(texts(10, 100, 200), limits).fills_a_batch
+    groups = [Item({}, 1, 0, group) for group in "abb"]
+    assert not queue(groups, limits).fills_a_batch
+    assert queue([*groups, Item({}, 1, 0, "a"), Item({}, 1, 0, "a")], limits).fills_a_batch
+
+
+def test_a_batch_that_the_next_item_does_not_fit_into_is_full() -> None:
+    assert queue([Item({}, 2), Item({}, 2)], Batching(max_rows=3)).fills_a_batch
+    assert not queue([Item({}, 2)], Batching(max_rows=3)).fills_a_batch

@@ -1,5 +1,7 @@
 import asyncio
+import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,11 @@ import orjson
 import pytest
 
 from model_service.engines.base import ProviderMissing
-from model_service.reconcile import Reconciler
+from model_service.reconcile import ATTEMPTS_BESIDE_OTHERS, TIMEOUTS, Reconciler
 from model_service.settings import WorkerSettings
-from model_service.trial import MachineUnfit, TrialFailed
-from storage.errors import CorruptFile
-from storage.views import ReplicaView
+from model_service.trial import MachineUnfit, TrialFailed, TrialTimedOut
+from storage.errors import CorruptFile, MissingFile, Unavailable
+from storage.views import DesiredVersion, ReplicaView
 from tests.unit.model_service.engines import TWO, until
 from tests.unit.model_service.workers import FakeRegistry, Worker, version
 
@@ -110,6 +112,11 @@ async def test_files_that_are_not_what_was_published_fail_the_version(worker: Wo
     assert worker.registry.failures == {1: "model.onnx is not what was stored"}
 
 
+def because(cause: Exception, error: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("where", "error"),
     [
@@ -117,6 +124,12 @@ async def test_files_that_are_not_what_was_published_fail_the_version(worker: Wo
         ("open_error", ProviderMissing("no cuda here")),
         ("open_error", MemoryError("no cuda here")),
         ("missing", OSError("no cuda here")),
+        ("missing", MissingFile("no cuda here")),
+        ("missing", Unavailable("no cuda here")),
+        ("missing", TimeoutError("no cuda here")),
+        ("trial_error", TrialTimedOut("no cuda here")),
+        ("trial_error", because(MemoryError(), TrialFailed("no cuda here"))),
+        ("open_error", ImportError("no cuda here")),
     ],
 )
 async def test_what_is_this_machines_fault_is_told_but_not_held_against_the_version(
@@ -147,6 +160,82 @@ async def test_a_version_that_serves_elsewhere_is_not_taken_away_because_it_fail
     worker.trial_error = TrialFailed("killed by SIGILL")
     assert await worker.settle(version(1)) == {1: "failed"}
     assert worker.registry.failures == {}
+
+
+async def try_again(worker: Worker, *wanted: DesiredVersion) -> None:
+    for slot in worker.reconciler.slots:
+        slot.retry_at = 0.0
+    await worker.settle(*wanted)
+
+
+async def test_a_version_whose_trial_never_ends_is_given_up_after_a_few_attempts_in_a_row(worker: Worker) -> None:
+    worker.trial_error = TrialTimedOut("took too long")
+    await worker.settle(version(1))
+    worker.missing, busy = Unavailable(), worker.trial_error
+    await try_again(worker, version(1))  # something else came between
+    worker.missing = None
+    for _ in range(TIMEOUTS - 1):
+        await try_again(worker, version(1))
+        assert worker.registry.failures == {}
+    await try_again(worker, version(1))
+    assert worker.registry.failures == {1: str(busy)}
+
+
+async def test_a_version_that_another_worker_still_loads_is_given_up_only_when_it_goes_on_failing(
+    worker: Worker,
+) -> None:
+    worker.registry.others = [_replica("w2", {"1": {"state": "loading", "reason": None}})]
+    worker.trial_error = TrialFailed("bad")
+    await worker.settle(version(1))
+    for _ in range(ATTEMPTS_BESIDE_OTHERS - 2):
+        await try_again(worker, version(1))
+        assert worker.registry.failures == {}
+    await try_again(worker, version(1))
+    assert worker.registry.failures == {1: "bad"}
+
+
+async def test_what_fails_here_leaves_the_version_that_it_should_replace(worker: Worker) -> None:
+    await worker.settle(version(1))
+    worker.registry.others = [_replica("w2", {"2": {"state": "ready", "reason": None}})]
+    worker.trial_error = TrialFailed("killed by SIGILL")
+    assert await worker.settle(version(2)) == {1: "ready", 2: "failed"}
+
+
+async def test_what_is_odd_about_a_version_that_passed_its_trial_is_told(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.trial_warning = "rows differ"
+    assert await worker.settle(version(1)) == {1: "ready"}
+    assert "m version 1: rows differ" in caplog.text
+
+
+async def test_a_version_whose_engine_does_not_close_can_be_loaded_again(worker: Worker) -> None:
+    await worker.settle(version(1))
+    worker.engines[1].close_error = RuntimeError("stuck")
+    assert await worker.settle() == {}
+    assert await worker.settle(version(1)) == {1: "ready"}
+
+
+async def test_what_goes_wrong_is_told_as_what_it_is_and_once(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    running = asyncio.create_task(worker.reconciler.run())
+    worker.registry.away = True
+    await until(lambda: "the registry does not answer" in caplog.text)
+    worker.registry.away = False
+    worker.registry.wanted = [None]  # type: ignore[list-item]
+    await until(lambda: "AttributeError" in caplog.text)
+    await asyncio.sleep(0.05)
+    assert caplog.text.count("the registry does not answer") == caplog.text.count("could not reconcile") == 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_artifacts_that_nothing_needs_any_more_are_deleted(worker: Worker, tmp_path: Path) -> None:
+    for digest in ("a" * 64, "b" * 64):
+        (tmp_path / digest).mkdir()
+        os.utime(tmp_path / digest, (0, 0))
+    await worker.settle(replace(version(1), digest="a" * 64))
+    await until(lambda: not (tmp_path / ("b" * 64)).exists())
+    assert (tmp_path / ("a" * 64)).stat().st_mtime > 0
 
 
 async def test_a_failed_version_does_not_take_the_others_with_it(worker: Worker) -> None:

@@ -10,11 +10,13 @@ import httpx
 import pytest
 
 from model_service.app import create_app
-from model_service.models import Models
+from model_service.models import LoadedModel, Models
 from model_service.protocol.codec import decode_response, encode_request
 from model_service.protocol.messages import InferRequest
 from model_service.protocol.tensors import from_json
 from model_service.settings import WorkerSettings
+from model_service.tasks.base import Item
+from model_service.tasks.tensors import TensorsTask
 from storage.manifest import Manifest
 from tests.unit.model_service.engines import TWO, Multiplying, model, until
 from tests.unit.model_service.workers import Worker, version
@@ -126,11 +128,12 @@ async def test_a_full_queue_is_said_with_when_to_come_back(served: Served) -> No
 
 
 async def test_a_bug_is_answered_without_telling_its_insides(served: Served) -> None:
-    class Broken(Multiplying):
-        closed = True
+    class Broken(TensorsTask):
+        def prepare(self, request: InferRequest) -> list[Item]:
+            raise KeyError("an inside")
 
-    broken = model(Broken(), number=3)
-    broken.manifest = None  # type: ignore[assignment]
+    engine = Multiplying()
+    broken = LoadedModel("small", 3, TWO, engine, Broken(TWO, engine))
     served.models.add(broken)
     answer = await served.infer()
     assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})

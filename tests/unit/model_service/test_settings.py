@@ -19,6 +19,11 @@ def test_unless_told_a_model_computes_on_the_cores_that_the_process_may_use() ->
     assert WorkerSettings(threads=0).threads_or_cores() == len(os.sched_getaffinity(0))
 
 
+def test_a_url_under_which_no_gateway_could_reach_the_worker_is_refused_with_what_to_write() -> None:
+    with pytest.raises(ValidationError, match=r"url\n.*'http://host:notaport' leads nowhere: write http://host:port"):
+        WorkerSettings(url="http://host:notaport")
+
+
 @pytest.mark.parametrize("wrong", [{"port": 70000}, {"poll_s": 0}, {"threads": -1}, {"max_body_bytes": 0}])
 def test_a_value_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):

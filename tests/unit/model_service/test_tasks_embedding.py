@@ -2,13 +2,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from tokenizers import Encoding, Tokenizer
 
 from model_service.engines.base import Array, EngineError
 from model_service.protocol.errors import InvalidInput
 from model_service.protocol.messages import InferRequest
 from model_service.protocol.tensors import Tensor, bytes_tensor
-from model_service.tasks.base import Answer
+from model_service.tasks.base import Answer, Task
+from model_service.tasks.embedding import EmbeddingTask
+from model_service.tasks.open import open_task
 from tests.unit.model_service.graphs import TOKENS, save_graph
 from tests.unit.model_service.texts import Loaded, ask, copy_tokenizer, text_manifest
 from training import minilm as package
@@ -23,6 +28,19 @@ SENTENCES = (
     "unbelievably",
     "Short again",
 )
+
+
+def short_task(loaded: Loaded, max_length: int) -> tuple[Task, Tokenizer]:
+    """minilm's task, but of that length, and a tokenizer that reads to the end."""
+    about = loaded.manifest
+    assert about.text is not None
+    text = about.text.model_copy(update={"max_length": max_length})
+    tokenizer = Tokenizer.from_file(str(loaded.folder / text.tokenizer))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length)
+    return open_task(about.model_copy(update={"text": text}), loaded.folder, loaded.engine), tokenizer
+
+
 VECTOR = ("embedding", "FP32", [-1, 3])
 
 
@@ -106,8 +124,67 @@ def test_a_long_text_is_cut(minilm: Loaded) -> None:
 
 def test_a_long_text_is_refused_with_both_lengths_where_the_request_says_not_to_cut(minilm: Loaded) -> None:
     assert len(minilm.task.prepare(ask("word " * 254, truncate=False))) == 1
-    with pytest.raises(InvalidInput, match=r"row 1 .* has 1002 tokens, the model takes 256"):
-        minilm.task.prepare(ask("short", "word " * 1000, truncate=False))
+    with pytest.raises(InvalidInput, match=r"row 1 .* has 502 tokens, the model takes 256"):
+        minilm.task.prepare(ask("short", "word " * 500, truncate=False))
+    with pytest.raises(InvalidInput, match=r"row 1 .* has at least \d{3,} tokens, the model takes 256"):
+        minilm.task.prepare(ask("short", "word " * 100_000, truncate=False))
+
+
+PIECES = (
+    "water ",
+    "a",
+    " ",
+    "\n",
+    "\u6c34",
+    "e\u0301",
+    "\u0301",
+    "Stra\u00dfe",
+    "x" * 150,
+    ". ",
+    "[SEP]",
+    "\u00a0",
+    "antidisestablish",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=40), st.integers(1, 400), st.sampled_from([2, 8, 64]))
+@settings(deadline=None, max_examples=80)
+def test_a_text_that_is_not_read_to_its_end_becomes_the_tokens_of_all_of_it(
+    minilm: Loaded, pieces: list[str], times: int, max_length: int
+) -> None:
+    text = "".join(pieces) * times
+    task, tokenizer = short_task(minilm, max_length)
+    (item,) = task.prepare(ask(text))
+    assert item.features["input_ids"].tolist() == tokenizer.encode(text).ids
+
+
+def test_only_as_much_of_a_text_is_read_as_the_model_takes(tmp_path: Path) -> None:
+    read: list[int] = []
+
+    class Reading(EmbeddingTask):
+        def _encode(self, texts: list[str]) -> list[Encoding]:
+            read.append(sum(map(len, texts)))
+            return super()._encode(texts)
+
+    described = package.build(tmp_path)
+    task = Reading(described, tmp_path, Loaded(described, tmp_path).engine)
+    assert len(task.prepare(ask("the river is high " * 500_000, "short"))) == 2
+    assert sum(read) < 10_000
+    task.prepare(ask(*["the river is high " * 500] * 200))
+    assert max(read) < 300_000  # however many rows
+
+
+def test_a_word_without_end_behind_others_is_read_like_any_text(minilm: Loaded) -> None:
+    task, tokenizer = short_task(minilm, 16)
+    for text in ("the river " + "x" * 500_000, "the river " + "\u6c34" * 2_000_000):
+        (item,) = task.prepare(ask(text))
+        assert item.features["input_ids"].tolist() == tokenizer.encode(text[:500_000]).ids
+
+
+def test_a_text_that_never_fills_the_model_is_refused_with_what_to_do(minilm: Loaded) -> None:
+    assert minilm.task.prepare(ask("x" * 1_000_000))[0].length == 3
+    with pytest.raises(InvalidInput, match=r"row 1 .* has 2000000 characters, but no 512 tokens .*: shorten it"):
+        minilm.task.prepare(ask("short", " " * 2_000_000))
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,12 @@ async def test_one_row_and_a_batch_of_zeros_run_before_any_request(tmp_path: Pat
     assert [(array.shape, bool(array.any())) for array in engine.seen] == [((1, 3), False), ((8, 3), False)]
 
 
+async def test_no_more_rows_are_warmed_up_with_than_the_queue_takes(tmp_path: Path) -> None:
+    model, engine = loaded(described([-1, 3], batching={"max_queue_rows": 2}))
+    await warm_up(model, tmp_path)
+    assert [len(array) for array in engine.seen] == [1, 2]
+
+
 async def test_a_graph_without_batches_gets_one_input(tmp_path: Path) -> None:
     model, engine = loaded(described([2, 3], batching={"max_rows": 1}))
     await warm_up(model, tmp_path)

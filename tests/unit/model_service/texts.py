@@ -54,6 +54,7 @@ class Loaded:
     """A task and its engine, without a batcher."""
 
     def __init__(self, described: Manifest, folder: Path) -> None:
+        self.manifest, self.folder = described, folder
         self.engine = open_engine(described, folder, threads=1)
         self.task = open_task(described, folder, self.engine)
 

@@ -70,6 +70,7 @@ class Worker:
         self.opened: list[int] = []
         self.engines: dict[int, Multiplying] = {}
         self.trial_error: Exception | None = None
+        self.trial_warning: str | None = None
         self.open_error: Exception | None = None
         self.missing: Exception | None = None
         self.gate = Event()  # nothing opens before it is set
@@ -112,10 +113,11 @@ class Worker:
     def loaded(self) -> list[tuple[str, int]]:
         return sorted((model.name, model.number) for model in self.models)
 
-    async def _trial(self, manifest: Manifest, folder: Path, *, threads: int, timeout_s: float) -> None:
+    async def _trial(self, manifest: Manifest, folder: Path, *, threads: int, timeout_s: float) -> str | None:
         self.trials += 1
         if self.trial_error is not None:
             raise self.trial_error
+        return self.trial_warning
 
     def _open(self, name: str, number: int, manifest: Manifest, folder: Path, *, threads: int) -> LoadedModel:
         assert self.gate.wait(30)
