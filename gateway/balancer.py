@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
-from urllib.parse import urlsplit
 
+from model_service.protocol.address import address_of
 from model_service.protocol.errors import WorkerUnavailable
 
 EJECT_S = 1.0  # after the first connection failure; doubles with each further one
@@ -30,9 +30,9 @@ class Replica:
 
     @classmethod
     def at(cls, url: str, id: str | None = None) -> "Replica":
-        """The replica behind `http://host:port`."""
-        parts = urlsplit(url)
-        return cls(id or url, url, parts.hostname or "127.0.0.1", parts.port or 80)
+        """The replica behind `http://host:port`. ValueError where the URL is not like that."""
+        host, port = address_of(url)
+        return cls(id or url, url, host, port)
 
     def succeeded(self) -> None:
         """It answered, so whatever was wrong with its connections is over."""

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 
 from gateway.balancer import Replica
 from gateway.connection import ConnectionFailed
 from gateway.routing import RouteTable, build_table
 from gateway.worker_client import WorkerClient
+from model_service.protocol.address import address_of
+from storage.errors import StorageError
 from storage.registry import Registry
 from storage.views import ReplicaView
 
@@ -41,36 +43,36 @@ class Membership:
         self._health_interval_s = health_interval_s
         self._upstream = Replica.at(upstream) if upstream else None
         self._beats: dict[str, tuple[int, float]] = {}  # the heartbeat last seen, and when it was new
+        self._nowhere: set[str] = set()  # workers whose URL leads nowhere, which has been said
         self._reading = asyncio.Lock()
 
     async def run(self) -> None:
-        """Refresh and check health until cancelled."""
+        """Refresh and check health until cancelled. Whatever goes wrong is logged and tried again."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_refreshing())
+            tasks.create_task(_repeat("reading the registry", self.refresh, self._refresh_s))
             if self._upstream is None:
-                tasks.create_task(self._keep_checking())
+                tasks.create_task(_repeat("checking the workers", self._check_all, self._health_interval_s))
 
     async def refresh(self) -> None:
         """Read the registry once. Raises what the database raises."""
         async with self._reading:  # or what was read earlier could be stored later
             snapshot = await self._registry.snapshot()
-            living = self._living(snapshot.replicas)
+            living = self._living(self._somewhere(snapshot.replicas))
             self._follow(living)
             self.table = build_table(snapshot.models, self._ready(living), self.table)
 
-    async def _keep_refreshing(self) -> None:
-        failing = False
-        while True:
+    def _somewhere(self, views: Sequence[ReplicaView]) -> list[ReplicaView]:
+        """Those whose URL can be asked: one row that makes no sense must not hide the others."""
+        nowhere = {}
+        for view in views:
             try:
-                await self.refresh()
-                if failing:
-                    log.warning("the registry answers again")
-                failing = False
-            except Exception as error:  # whatever is wrong with the database, what is loaded goes on answering
-                if not failing:
-                    log.error("the registry cannot be read, routes stay as they are: %r", error)
-                failing = True
-            await asyncio.sleep(self._refresh_s)
+                address_of(view.url)
+            except ValueError as error:
+                nowhere[view.id] = error
+        for id in nowhere.keys() - self._nowhere:
+            log.error("worker %s is left out: %s", id, nowhere[id])
+        self._nowhere = set(nowhere)
+        return [view for view in views if view.id not in nowhere]
 
     def _living(self, views: Sequence[ReplicaView]) -> list[ReplicaView]:
         now = monotonic()
@@ -98,10 +100,8 @@ class Membership:
             return {id: (self._upstream,) for id, held in holders.items() if len(held) == len(living)}
         return {id: tuple(held) for id, held in holders.items()}
 
-    async def _keep_checking(self) -> None:
-        while True:
-            await asyncio.gather(*(self._check(replica) for replica in self.replicas.values()))
-            await asyncio.sleep(self._health_interval_s)
+    async def _check_all(self) -> None:
+        await asyncio.gather(*(self._check(replica) for replica in self.replicas.values()))
 
     async def _check(self, replica: Replica) -> None:
         try:
@@ -113,3 +113,20 @@ class Membership:
         if healthy != replica.healthy:
             log.warning("worker %s is %s", replica.url, "well again" if healthy else "not ready")
         replica.healthy = healthy
+
+
+async def _repeat(what: str, act: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    """Until cancelled. A failure ends nothing, as what is known goes on answering; it is logged when it begins."""
+    failing = False
+    while True:
+        try:
+            await act()
+            if failing:
+                log.warning("%s works again", what)
+            failing = False
+        except Exception as error:
+            if not failing:
+                # A database that is down explains itself; what nobody foresaw does not.
+                log.error("%s failed: %r", what, error, exc_info=not isinstance(error, StorageError))
+            failing = True
+        await asyncio.sleep(pause_s)

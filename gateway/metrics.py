@@ -11,6 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from cache.response_cache import ResponseCache
 from cache.stats import CacheStats
 from gateway.admission import Admission
+from gateway.gather import Gatherer
 from gateway.membership import Membership
 from gateway.workers import Workers
 
@@ -79,15 +80,23 @@ class Metrics:
 class PartsCollector:
     """Reads what the gateway's parts count by themselves, when Prometheus asks."""
 
-    def __init__(self, admission: Admission, cache: ResponseCache, workers: Workers, membership: Membership) -> None:
+    def __init__(
+        self, admission: Admission, cache: ResponseCache, gatherer: Gatherer, workers: Workers, membership: Membership
+    ) -> None:
         self._admission = admission
         self._cache = cache
+        self._gatherer = gatherer
         self._workers = workers
         self._membership = membership
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
             "headrace_gateway_in_flight", "Inference requests being served.", value=self._admission.in_flight
+        )
+        yield CounterMetricFamily(
+            "headrace_gateway_gathered",
+            "Inference requests that shared a worker's request with others.",
+            value=self._gatherer.gathered,
         )
         yield CounterMetricFamily(
             "headrace_gateway_retries", "Second attempts after a broken connection.", value=self._workers.stats.retries

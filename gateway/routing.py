@@ -40,7 +40,7 @@ class ModelRoute:
     enabled: bool
     versions: Mapping[str, Target]  # by number and by alias; also those that are loaded nowhere
     shares: tuple[tuple[float, Target], ...]
-    failure: str | None = None  # of the version that should answer
+    failures: Mapping[str, str] = field(default_factory=dict)  # why versions, by number, will not be loaded
 
     def resolve(self, version: str | None) -> Target:
         """The version that answers. Raises ModelNotFound where there is no such version."""
@@ -75,17 +75,20 @@ class RouteTable:
         raise ModelNotFound(f"no model '{name}'")
 
     def resolve(self, model: str, version: str | None) -> Target:
-        """The version that answers, loaded on at least one replica. Raises ModelNotFound, ModelNotReady."""
+        """The version that answers, loaded on at least one replica.
+
+        Raises ModelNotFound; ModelNotReady, whose `retry_after` is None where waiting will not help.
+        """
         route = self.model(model)
         target = route.resolve(version)
-        if not target.replicas:
-            why = (
-                "is unloaded: load it first"
-                if not route.enabled
-                else route.failure or "is not loaded on any worker yet"
-            )
-            raise ModelNotReady(f"version {target.version} of model '{model}' {why}", retry_after=1)
-        return target
+        if target.replicas:
+            return target
+        name = f"version {target.version} of model '{model}'"
+        if not route.enabled:
+            raise ModelNotReady(f"{name} is unloaded: load it first")
+        if failure := route.failures.get(target.version):
+            raise ModelNotReady(f"{name} failed to load: {failure}")
+        raise ModelNotReady(f"{name} is not loaded on any worker yet", retry_after=1)
 
 
 def build_table(
@@ -98,13 +101,10 @@ def build_table(
 
 def _route(model: ModelView, ready: Mapping[int, tuple[Replica, ...]], before: ModelRoute | None) -> ModelRoute:
     targets = {version.number: _target(version, ready.get(version.id, ())) for version in model.versions}
-    failures = {version.number: version.failure for version in model.versions}
     versions = {str(number): target for number, target in targets.items()}
     for alias in model.aliases:
         versions[alias] = _aliased(model, alias, targets, before)
     weights = model.weights or ({DEFAULT_ALIAS: 1.0} if DEFAULT_ALIAS in versions else {})
-    stable = model.aliases.get(DEFAULT_ALIAS)
-    failure = failures.get(stable) if stable is not None else None
     return ModelRoute(
         name=model.name,
         enabled=model.enabled,
@@ -112,7 +112,7 @@ def _route(model: ModelView, ready: Mapping[int, tuple[Replica, ...]], before: M
         shares=_shares(
             [(versions[name], weight) for name, weight in weights.items() if name in versions and weight > 0]
         ),
-        failure=f"failed to load: {failure}" if failure else None,
+        failures={str(version.number): version.failure for version in model.versions if version.failure},
     )
 
 

@@ -1,7 +1,9 @@
 """What the gateway is told by its environment, read once in `__main__`."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model_service.protocol.address import address_of
 
 
 class GatewaySettings(BaseSettings):
@@ -31,3 +33,10 @@ class GatewaySettings(BaseSettings):
         5.0, gt=0, description="A worker whose heartbeat stands still for this long gets no more requests."
     )
     health_interval_s: float = Field(1.0, gt=0, description="How often each worker is asked whether it is ready.")
+
+    @field_validator("upstream")
+    @classmethod
+    def _leads_somewhere(cls, upstream: str | None) -> str | None:
+        if upstream:
+            address_of(upstream)
+        return upstream

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from storage.views import VersionView
 
 
+@options.on_platform
 def add(
+    platform: options.Platform,
     source: Annotated[str, typer.Argument(help="An .onnx file, a model's folder, or hf:owner/name@revision.")],
     name: Annotated[str | None, typer.Option(help="The model's name; unless given, the source's own.")] = None,
     alias: Annotated[str | None, typer.Option(help="Pointer to set on it, e.g. candidate.")] = None,
@@ -25,10 +27,6 @@ def add(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until a worker has loaded it, or has failed to.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Longest that --wait waits, in seconds.")] = 300,
-    url: options.Url = None,
-    token: options.Token = None,
-    data: options.Data = options.DATA,
-    as_json: options.Json = False,
 ) -> None:
     """Register a model as the next version of its name. The first version of a model becomes `stable`."""
     from headrace.output import print_version
@@ -40,7 +38,7 @@ def add(
         from headrace.readiness import wait_for_version
         from storage.importers import import_model
 
-        async with open_registry(url, token, data) as registry:
+        async with open_registry(platform, create=True) as registry:
             with explained():
                 imported = await asyncio.to_thread(import_model, source, name, settings=overrides)
             version = await registry.add(imported, alias)
@@ -49,7 +47,9 @@ def add(
             return version
 
     version = asyncio.run(run())
-    print_version(version, f"{version.model} version {version.number} is {'loaded' if wait else 'registered'}", as_json)
+    print_version(
+        version, f"{version.model} version {version.number} is {'loaded' if wait else 'registered'}", platform.as_json
+    )
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Talks to a running gateway, and turns whatever goes wrong into one line that says what to do."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from headrace.registry import unknown_model
 
 # Loading a large file into the registry takes as long as it takes; a gateway that is silent for this long is not there.
 TIMEOUT = httpx.Timeout(60, connect=5)
+HIGHEST_PORT = 65535
 
 
 class Api:
@@ -24,14 +24,14 @@ class Api:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, token: str | None = None) -> AsyncIterator["Api"]:
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        if not url.startswith(("http://", "https://")):
-            raise CommandError(f"{url!r} is no URL", "give one such as http://127.0.0.1:8000 with --url")
+        headers = {b"authorization": f"Bearer {token}".encode()} if token else {}
+        check_url(url)
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT) as client:
             yield cls(client)
 
-    async def get(self, path: str) -> Any:
-        return await self.call("GET", path)
+    @property
+    def url(self) -> httpx.URL:
+        return self._client.base_url
 
     async def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
         """What the gateway answers, read as JSON; None where it answers nothing. Raises CommandError."""
@@ -39,13 +39,15 @@ class Api:
 
     async def model(self, name: str, version: str | None = None) -> Any:
         """The model's metadata in OIP's form. Raises CommandError, for an unknown one with the names that come near."""
-        where = f"/v2/models/{quote(name, safe='')}" + (f"/versions/{quote(version, safe='')}" if version else "")
-        response = await self.send("GET", where)
+        response = await self.send("GET", model_path(name, version))
         if response.status_code == 404:
             names = [entry["name"] for entry in await self.call("POST", "/v2/repository/index", {})]
             if name not in names:
                 raise unknown_model(name, sorted(set(names)))
-        return _json_of(response)
+        metadata = _json_of(response)
+        if not isinstance(metadata, dict) or not metadata.keys() >= {"name", "inputs"}:
+            raise not_ours(response.url)
+        return metadata
 
     async def has(self, path: str) -> bool:
         """Whether HEAD finds something there."""
@@ -61,25 +63,51 @@ class Api:
             return await self._client.request(method, path, **options)
         except httpx.ConnectError as error:
             raise CommandError(
-                f"nothing answers at {self._client.base_url}",
+                f"nothing answers at {self.url}",
                 "start a platform with `headrace up`, or name a running one with --url",
             ) from error
         except httpx.TimeoutException as error:
-            raise CommandError(f"{self._client.base_url} did not answer in time", "look at its logs") from error
+            raise CommandError(f"{self.url} did not answer in time", "look at its logs") from error
         except httpx.HTTPError as error:
-            raise CommandError(f"the connection to {self._client.base_url} broke: {error}", "try again") from error
+            raise CommandError(f"the connection to {self.url} broke: {error}", "try again") from error
+
+
+def model_path(name: str, version: str | None = None) -> str:
+    """Where a model, or one of its versions, is asked about; `/infer` behind it is where it is asked."""
+    return f"/v2/models/{quote(name, safe='')}" + (f"/versions/{quote(version, safe='')}" if version else "")
+
+
+def check_url(url: str) -> None:
+    """Raises CommandError, which says what is wrong with it, unless a platform could be there."""
+    hint = "give one such as http://127.0.0.1:8000 with --url"
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise CommandError(f"{url!r} is no URL: {error}", hint) from error
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise CommandError(f"{url!r} is no URL", hint)
+    if parts.port is not None and not 0 < parts.port <= HIGHEST_PORT:
+        raise CommandError(f"{url!r} has no port from 1 to {HIGHEST_PORT}", hint)
+
+
+def not_ours(where: object) -> CommandError:
+    """The error for an answer that no gateway gives."""
+    return CommandError(f"what answers at {where} is no headrace gateway", "look at --url or HEADRACE_URL")
 
 
 def _json_of(response: httpx.Response) -> Any:
-    if response.is_success:
+    if not response.is_success:
+        raise CommandError(_error_of(response), _hint(response))
+    try:
         return response.json() if response.content else None
-    raise CommandError(_error_of(response), _hint(response))
+    except ValueError as error:
+        raise not_ours(response.url) from error
 
 
 def _error_of(response: httpx.Response) -> str:
     try:
         return str(response.json()["error"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return f"{response.request.method} {response.request.url} was answered {response.status_code}"
 
 

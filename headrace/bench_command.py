@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -14,30 +13,30 @@ from headrace.errors import CommandError
 REQUESTS = 256  # different ones, sent round and round
 
 
+@options.on_platform
 def bench(
+    platform: options.Platform,
     name: options.Model,
+    version: options.Version = None,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="How long to ask.")] = 5,
     concurrency: Annotated[int, typer.Option(min=1, max=1024, help="Requests in flight.")] = 16,
     rows: Annotated[int, typer.Option(min=1, max=4096, help="Rows in each request.")] = 1,
     cached: Annotated[bool, typer.Option("--cached", help="Let the response cache answer where it can.")] = False,
-    url: options.Url = None,
-    token: options.Token = None,
-    data: options.Data = options.DATA,
-    as_json: options.Json = False,
 ) -> None:
     """Ask a model as fast as it answers, with made-up input, and print the rate and the latencies.
 
     A closed loop, and the load shares the machine: for figures to compare, see loadtests/.
     """
+    from headrace.api import model_path
     from headrace.load import closed_loop, encode
     from headrace.output import print_json, print_pairs
     from headrace.sample import made_up_request
 
-    gateway = options.gateway_url(url, data)
-    metadata = asyncio.run(_metadata(gateway, token, name))
+    gateway = platform.gateway_url
+    metadata = asyncio.run(_metadata(gateway, platform.token, name, version))
     chance = random.Random(0)
     headers = [] if cached else [("cache-control", "no-cache")]
-    path = f"/v2/models/{quote(name, safe='')}/infer"
+    path = f"{model_path(name, version)}/infer"
     bodies = [json.dumps(made_up_request(metadata, rows, chance)).encode() for _ in range(REQUESTS)]
     wire = [encode(gateway, path, body, headers) for body in bodies]
     measured = asyncio.run(closed_loop(gateway, wire, connections=concurrency, seconds=seconds))
@@ -50,6 +49,7 @@ def bench(
     answered = len(measured.latencies)
     result = {
         "model": name,
+        "version": version or "stable",
         "seconds": round(measured.seconds, 2),
         "concurrency": concurrency,
         "rows": rows,
@@ -59,14 +59,14 @@ def bench(
         "p50_ms": round(1000 * measured.percentile(0.50), 2),
         "p99_ms": round(1000 * measured.percentile(0.99), 2),
     }
-    if as_json:
+    if platform.as_json:
         print_json(result)
     else:
         print_pairs({key: value for key, value in result.items() if value != {}})
 
 
-async def _metadata(url: str, token: str | None, name: str) -> Any:
+async def _metadata(url: str, token: str | None, name: str, version: str | None) -> Any:
     from headrace.api import Api
 
     async with Api.open(url, token) as api:
-        return await api.model(name)
+        return await api.model(name, version)

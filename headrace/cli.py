@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -27,6 +26,9 @@ def up(
     workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes; they share the cores.")] = 2,
     data: options.Data = options.DATA,
     demo: Annotated[bool, typer.Option("--demo", help="Make and register the models digits and minilm.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Once it answers, print where as JSON; all else goes to standard error.")
+    ] = False,
 ) -> None:
     """Start the whole platform on this machine, until Ctrl-C."""
     # What a command needs is imported by it alone, so that `--help` doesn't wait for all of it.
@@ -37,7 +39,7 @@ def up(
     from headrace.local import up as run
     from headrace.plan import Options
 
-    asyncio.run(run(Options(host, port, workers, Path(data), demo), Console(highlight=False)))
+    asyncio.run(run(Options(host, port, workers, data, demo, as_json), Console(highlight=False, stderr=as_json)))
 
 
 app.add_typer(models_command.app, name="models")

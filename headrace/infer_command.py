@@ -4,29 +4,26 @@ import asyncio
 import json
 import sys
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from headrace import options
 
 
+@options.on_platform
 def infer(
+    platform: options.Platform,
     name: options.Model,
     values: Annotated[
         list[str], typer.Argument(metavar="TEXT_OR_JSON...", help="Texts, or tensors as one JSON value; - reads them.")
     ],
-    version: Annotated[str | None, typer.Option(help="A version's number or alias; unless given, `stable`.")] = None,
-    url: options.Url = None,
-    token: options.Token = None,
-    data: options.Data = options.DATA,
-    as_json: options.Json = False,
+    version: options.Version = None,
 ) -> None:
     """Ask a model. For a text model every value, or line of standard input, is a text of its own."""
     from headrace.output import print_json
 
-    response = asyncio.run(_infer(options.gateway_url(url, data), token, name, version, values))
-    if as_json:
+    response = asyncio.run(_infer(platform, name, version, values))
+    if platform.as_json:
         print_json(response)
         return
     for tensor in response["outputs"]:
@@ -35,16 +32,15 @@ def infer(
             print(f"  {brief(row)}")
 
 
-async def _infer(url: str, token: str | None, name: str, version: str | None, values: list[str]) -> Any:
-    from headrace.api import Api
+async def _infer(platform: options.Platform, name: str, version: str | None, values: list[str]) -> Any:
+    from headrace.api import Api, model_path
     from headrace.sample import request_of, takes_text
 
-    async with Api.open(url, token) as api:
+    async with Api.open(platform.gateway_url, platform.token) as api:
         metadata = await api.model(name, version)
         if values == ["-"]:
             values = sys.stdin.read().splitlines() if takes_text(metadata) else [sys.stdin.read()]
-        where = f"/v2/models/{quote(name, safe='')}" + (f"/versions/{quote(version, safe='')}" if version else "")
-        return await api.call("POST", f"{where}/infer", request_of(metadata, values))
+        return await api.call("POST", f"{model_path(name, version)}/infer", request_of(metadata, values))
 
 
 def rows_of(tensor: dict[str, Any]) -> list[Any]:

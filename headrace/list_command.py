@@ -10,25 +10,22 @@ if TYPE_CHECKING:
     from storage.views import ModelView
 
 
-def list_(
-    url: options.Url = None,
-    token: options.Token = None,
-    data: options.Data = options.DATA,
-    as_json: options.Json = False,
-) -> None:
+@options.on_platform
+def list_(platform: options.Platform) -> None:
     """Every model, with the versions that its aliases point at."""
     from headrace.output import print_json, print_table
 
     async def run() -> list["ModelView"]:
-        async with open_registry(url, token, data) as registry:
+        async with open_registry(platform) as registry:
             return list(await registry.models())
 
     models = asyncio.run(run())
 
-    if as_json:
+    if platform.as_json:
         print_json(models)
     elif not models:
-        print(f"no models {f'at {url}' if url else f'in {data}'} yet: `headrace models add SOURCE` adds one")
+        where = f"at {platform.url}" if platform.url else f"in {platform.data}"
+        print(f"no models {where} yet: `headrace models add SOURCE` adds one")
     else:
         print_table(
             ("name", "task", "versions", "aliases", "state"),
@@ -39,23 +36,18 @@ def list_(
         )
 
 
-def show(
-    name: options.Model,
-    url: options.Url = None,
-    token: options.Token = None,
-    data: options.Data = options.DATA,
-    as_json: options.Json = False,
-) -> None:
+@options.on_platform
+def show(platform: options.Platform, name: options.Model) -> None:
     """One model: its tensors, its versions and what points at them."""
     from headrace.output import print_json, print_pairs, print_table
 
     async def run() -> "ModelView":
-        async with open_registry(url, token, data) as registry:
+        async with open_registry(platform) as registry:
             return await find(registry, name)
 
     model = asyncio.run(run())
 
-    if as_json:
+    if platform.as_json:
         print_json(model)
         return
     pairs: dict[str, object] = {"name": model.name, "state": _state(model), "aliases": _aliases(model)}

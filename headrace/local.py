@@ -4,6 +4,7 @@ Valkey -> migrations -> workers, gateway, demo models -> answering ... -> gatewa
 """
 
 import asyncio
+import json
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -64,6 +65,8 @@ async def _serve(options: Options, data: DataFolder, platform: Platform, url: st
             await first_of(starting, *(process.must_not_end() for process in platform.processes))
             models = sorted(model.name for model in await registry.models())
     announce(url, models, data, monotonic() - began, console)
+    if options.as_json:
+        print(json.dumps(addresses(url, models, data)), flush=True)
     await asyncio.gather(*(process.keep_running(speaker(console)) for process in platform.processes))
 
 
@@ -85,6 +88,18 @@ async def _become_ready(options: Options, data: DataFolder, registry: LocalRegis
             if model.enabled and model.aliases:
                 status.update(f"loading {model.name}")
                 await wait_until_ready(api, registry, model.name, say)
+
+
+def addresses(url: str, models: Sequence[str], data: DataFolder) -> dict[str, Any]:
+    """What a program needs that started the platform."""
+    return {
+        "url": url,
+        "docs": f"{url}/docs",
+        "metrics": f"{url}/metrics",
+        "models": list(models),
+        "data": str(data.root),
+        "logs": str(data.logs),
+    }
 
 
 def announce(url: str, models: Sequence[str], data: DataFolder, seconds: float, console: Console) -> None:

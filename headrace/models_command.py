@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -19,62 +18,50 @@ app.command("show")(list_command.show)
 
 
 @app.command()
+@options.on_platform
 def promote(
+    platform: options.Platform,
     name: options.Model,
     version: Annotated[
         str, typer.Argument(metavar="VERSION_OR_ALIAS", help="A number, or an alias such as candidate.")
     ],
     alias: options.Alias = "stable",
-    url: options.Url = None,
-    token: options.Token = None,
-    data: options.Data = options.DATA,
-    as_json: options.Json = False,
 ) -> None:
     """Point an alias at a version. Requests that name none are answered by `stable`."""
     from headrace.output import print_version
 
-    now = asyncio.run(_on(url, token, data, name, lambda registry: registry.promote(name, version, alias)))
-    print_version(now, f"{alias} of {name} is version {now.number}", as_json)
+    now = asyncio.run(_on(platform, name, lambda registry: registry.promote(name, version, alias)))
+    print_version(now, f"{alias} of {name} is version {now.number}", platform.as_json)
 
 
 @app.command()
-def rollback(
-    name: options.Model,
-    alias: options.Alias = "stable",
-    url: options.Url = None,
-    token: options.Token = None,
-    data: options.Data = options.DATA,
-    as_json: options.Json = False,
-) -> None:
+@options.on_platform
+def rollback(platform: options.Platform, name: options.Model, alias: options.Alias = "stable") -> None:
     """Point an alias back at the version that it had before."""
     from headrace.output import print_version
 
-    now = asyncio.run(_on(url, token, data, name, lambda registry: registry.rollback(name, alias)))
-    print_version(now, f"{alias} of {name} is version {now.number} again", as_json)
+    now = asyncio.run(_on(platform, name, lambda registry: registry.rollback(name, alias)))
+    print_version(now, f"{alias} of {name} is version {now.number} again", platform.as_json)
 
 
 @app.command()
+@options.on_platform
 def remove(
+    platform: options.Platform,
     name: options.Model,
     version: Annotated[int | None, typer.Option(min=1, help="Only this version; unless given, all of them.")] = None,
-    url: options.Url = None,
-    token: options.Token = None,
-    data: options.Data = options.DATA,
-    as_json: options.Json = False,
 ) -> None:
     """Forget a version that nothing points at, or the whole model."""
-    asyncio.run(_on(url, token, data, name, lambda registry: registry.remove(name, version)))
+    asyncio.run(_on(platform, name, lambda registry: registry.remove(name, version)))
     from headrace.output import print_json
 
-    if as_json:
+    if platform.as_json:
         print_json({"removed": name, "version": version})
     else:
         print(f"removed {name}" + (f" version {version}" if version else ""))
 
 
-async def _on(
-    url: str | None, token: str | None, data: Path, name: str, change: Callable[[Registry], Coroutine[Any, Any, T]]
-) -> T:
-    async with open_registry(url, token, data) as registry:
+async def _on(platform: options.Platform, name: str, change: Callable[[Registry], Coroutine[Any, Any, T]]) -> T:
+    async with open_registry(platform) as registry:
         await find(registry, name)  # for its error, which names what comes near
         return await change(registry)

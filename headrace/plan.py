@@ -23,6 +23,7 @@ class Options:
     workers: int
     data: Path
     demo: bool
+    as_json: bool
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,11 @@ async def wait_for_version(registry: Registry, name: str, number: int, timeout_s
         version = next((version for version in model.versions if version.number == number), None)
         if version is None:
             raise CommandError(f"version {number} of {name} was removed meanwhile")
+        if not model.enabled:
+            raise CommandError(
+                f"version {number} of {name} is registered, but the model is unloaded, so no worker loads it",
+                f"have it loaded with POST /v2/repository/models/{name}/load",
+            )
         if reason := why_not(version, await registry.replicas()):
             raise CommandError(f"version {number} of {name} failed to load: {reason}")
         if number not in model.aliases.values() and str(number) not in (model.weights or {}):

@@ -1,13 +1,17 @@
 """`python -m headrace.reference` prints the configuration reference, made from the settings classes: Markdown."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
+from typer.core import TyperGroup, TyperOption
 
 from cache.settings import CacheSettings
 from gateway.settings import GatewaySettings
+from headrace import cli
 from model_service.settings import WorkerSettings
 from storage.settings import StorageSettings
 
@@ -20,23 +24,47 @@ SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
 HEAD = """\
 # Configuration
 
-Every process reads its environment once, when it starts. This page is made from the settings classes by
-`make reference`; `make check` fails where it is out of date.
+Every process reads its environment once, when it starts. This page is made from the settings classes and from the
+command's own options by `make reference`; `make check` fails where it is out of date.
 """
+Row = tuple[str, Any, str]  # a variable, its default and its meaning
 
 
 def reference() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *(section(title, settings) for title, settings in SECTIONS)])
+    return "\n".join(
+        [
+            HEAD,
+            *(section(title, rows_of(settings)) for title, settings in SECTIONS),
+            section("Command (in place of its options)", rows_of_command(cli.app)),
+        ]
+    )
 
 
-def section(title: str, settings: type[BaseSettings]) -> str:
+def section(title: str, rows: Iterable[Row]) -> str:
     """A heading and a table: one row for each variable."""
-    rows = [
-        f"| `{variable(settings, name, field)}` | {_default(field)} | {_cell(field.description or '')} |"
-        for name, field in settings.model_fields.items()
-    ]
-    return "\n".join([f"## {title}", "", "| variable | default | meaning |", "|---|---|---|", *rows, ""])
+    cells = [f"| `{name}` | {_default(default)} | {_cell(meaning)} |" for name, default, meaning in rows]
+    return "\n".join([f"## {title}", "", "| variable | default | meaning |", "|---|---|---|", *cells, ""])
+
+
+def rows_of(settings: type[BaseSettings]) -> Iterator[Row]:
+    """The variables that a process reads."""
+    for name, field in settings.model_fields.items():
+        yield variable(settings, name, field), field.get_default(call_default_factory=True), field.description or ""
+
+
+def rows_of_command(app: typer.Typer) -> list[Row]:
+    """The variables that stand in for options, each once, however many commands have the option."""
+    rows: dict[str, Row] = {}
+    pending = [typer.main.get_command(app)]
+    while pending:
+        command = pending.pop()
+        if isinstance(command, TyperGroup):
+            pending += command.commands.values()
+        for option in command.params:
+            if isinstance(option, TyperOption) and isinstance(option.envvar, str):
+                rows[option.envvar] = option.envvar, option.default, f"`{option.opts[0]}`: {option.help}"
+    return sorted(rows.values())
 
 
 def variable(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
@@ -46,8 +74,7 @@ def variable(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
     return f"{settings.model_config.get('env_prefix', '')}{name}".upper()
 
 
-def _default(field: FieldInfo) -> str:
-    value: Any = field.get_default(call_default_factory=True)
+def _default(value: Any) -> str:
     if value is None:
         return "unset"
     return _cell(f"`{value}`" if isinstance(value, str | int | float | Path) else str(value))

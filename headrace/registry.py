@@ -3,11 +3,11 @@
 import difflib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.data_folder import DataFolder
 from headrace.errors import CommandError
+from headrace.options import Platform
 
 if TYPE_CHECKING:
     from storage.importers import Import
@@ -43,15 +43,16 @@ class Registry(Protocol):
 
 
 @asynccontextmanager
-async def open_registry(url: str | None, token: str | None, data: Path) -> AsyncIterator[Registry]:
-    """The registry behind the platform at `url`; without one, the registry on this machine.
+async def open_registry(platform: Platform, *, create: bool = False) -> AsyncIterator[Registry]:
+    """The registry behind the platform's URL; without one, the registry on this machine.
 
-    That one is in the folder `data`, unless HEADRACE_DATABASE_URL says where.
+    That one is in the platform's folder, unless HEADRACE_DATABASE_URL says where. Where the folder has none, it is made
+    with `create`, and else CommandError is raised.
     """
-    if url is not None:
+    if platform.url is not None:
         from headrace.remote_registry import RemoteRegistry
 
-        async with RemoteRegistry.open(url, token) as remote:
+        async with RemoteRegistry.open(platform.url, platform.token) as remote:
             yield remote
         return
     from headrace.local_registry import LocalRegistry, prepare
@@ -62,8 +63,13 @@ async def open_registry(url: str | None, token: str | None, data: Path) -> Async
         async with LocalRegistry.open(settings.database_url, settings.artifacts_url) as local:
             yield local
     else:
-        folder = DataFolder(data)
+        folder = DataFolder(platform.data)
         if not folder.database.exists():
+            if not create:
+                raise CommandError(
+                    f"there is no registry in {platform.data}",
+                    "`headrace models add SOURCE` makes one; --data names another folder, --url a running platform",
+                )
             await prepare(folder)
         async with LocalRegistry.open(folder.database_url, str(folder.artifacts)) as local:
             yield local

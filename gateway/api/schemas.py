@@ -81,13 +81,13 @@ def infer_request(manifest: Manifest) -> Schema:
 
 
 def infer_response(manifest: Manifest) -> Schema:
-    """The body of this model's answer, with every tensor in JSON."""
-    return _response(array_of(_one_of([_tensor(spec) for spec in manifest.outputs])))
+    """The body of this model's answer, with every tensor in JSON that has such a form."""
+    return _response(array_of(_one_of([_tensor(spec) for spec in manifest.outputs if has_json_form(spec)])))
 
 
-def have_json_form(specs: Sequence[TensorSpec]) -> bool:
+def has_json_form(spec: TensorSpec) -> bool:
     """FP16 and BF16 have none: they travel as binary tensors only."""
-    return all(spec.datatype in TYPECODES or spec.datatype in ("BOOL", "BYTES") for spec in specs)
+    return spec.datatype in TYPECODES or spec.datatype in ("BOOL", "BYTES")
 
 
 def embedding_request(models: Sequence[str]) -> Schema:
@@ -198,7 +198,7 @@ def _element(datatype: str) -> Schema:
             return {"type": "boolean"}
         case "BYTES":
             return STRING
-        case "FP16" | "BF16" | "FP32" | "FP64":
+        case "FP32" | "FP64":
             return {"type": "number"}
     bits = int(datatype.removeprefix("U").removeprefix("INT"))
     lowest = 0 if datatype[0] == "U" else -(2 ** (bits - 1))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.integration.local_platform import Up, headrace, running
@@ -90,6 +91,25 @@ def test_a_measurement_counts_what_was_answered(up: Up, tmp_path: Path) -> None:
     assert measured["requests"] > 0
     assert measured["refused"] == {}
     assert 0 < measured["p50_ms"] <= measured["p99_ms"]
+
+
+def test_a_version_is_measured_before_it_is_promoted(up: Up, tmp_path: Path) -> None:
+    for scale, alias in ((1, "stable"), (2, "candidate")):
+        source = str(write_model(tmp_path / f"{scale}.onnx", scale))
+        answer(up, "models", "add", source, "--name", "tried", "--alias", alias, "--wait")
+    arguments = ("--version", "candidate", "--seconds", "0.2", "--concurrency", "1", "--cached")
+    measured = answer(up, "bench", "tried", *arguments)
+    assert measured["version"] == "candidate"
+    assert measured["requests"] > 0
+    requests = {
+        line.partition('version="')[2][0]
+        for line in httpx.get(f"{up.url}/metrics").text.splitlines()
+        if line.startswith("headrace_gateway_requests_total{") and 'model="tried"' in line
+    }
+    assert requests == {"2"}
+    result = headrace("bench", "tried", "--version", "7", "--url", up.url, "--token", TOKEN)
+    assert result.returncode == 1
+    assert "no version '7'" in result.stderr
 
 
 def test_without_the_token_nothing_is_changed_and_it_is_said_where_it_goes(up: Up) -> None:

@@ -1,7 +1,10 @@
 """`headrace up`: from one command to an answering platform, and back to nothing running."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +13,9 @@ import httpx
 import pytest
 import redis
 
-from tests.integration.local_platform import Up, headrace, running
+from tests.integration.local_platform import ROOT, Up, environment, headrace, running
 from tests.servers import free_port
+from tests.unit.headrace.test_models_commands import write_model
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,40 @@ def test_a_second_up_over_the_same_folder_is_refused(again: Up) -> None:
     assert refused.returncode == 1
     assert again.url in refused.stderr
     assert "--data" in refused.stderr
+
+
+def test_a_program_that_starts_it_reads_where_it_answers_as_json(tmp_path: Path) -> None:
+    port = free_port()
+    options = ["--json", "--workers", "1", "--data", str(tmp_path / "data"), "--port", str(port)]
+    command = [sys.executable, "-m", "headrace", "up", *options]
+    said = (tmp_path / "said").open("wb")
+    with said, subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=said) as up:
+        assert up.stdout is not None
+        told = json.loads(up.stdout.readline())
+        try:
+            assert told["url"] == f"http://127.0.0.1:{port}"
+            for url in (f"{told['url']}/v2/health/ready", told["docs"], told["metrics"]):
+                assert httpx.get(url).status_code == 200
+            assert told["models"] == []
+            assert Path(told["logs"], "gateway.log").exists()
+        finally:
+            up.send_signal(signal.SIGINT)
+        assert up.stdout.read() == b""
+    assert up.returncode == 0
+    assert "headrace answers at" in (tmp_path / "said").read_text()
+
+
+def test_a_model_that_has_a_candidate_alone_is_waited_for_and_answers_as_such(tmp_path: Path) -> None:
+    data, source = tmp_path / "data", str(write_model(tmp_path / "m.onnx", 2))
+    added = headrace("models", "add", source, "--name", "scaled", "--alias", "candidate", "--data", str(data))
+    assert added.returncode == 0, added.stderr
+    with running(data, free_port(), "--workers", "1"):
+        asked = ("infer", "scaled", "[1, 2, 3]", "--json", "--data", str(data))
+        candidate = headrace(*asked, "--version", "candidate")
+        assert json.loads(candidate.stdout)["outputs"][0]["data"] == [2, 4, 6]
+        stable = headrace(*asked)
+        assert stable.returncode == 1
+        assert "has no 'stable' version: promote one" in json.loads(stable.stderr)["error"]
 
 
 def test_a_port_in_use_is_named_with_the_way_out(again: Up, tmp_path: Path) -> None:

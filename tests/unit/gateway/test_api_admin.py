@@ -190,6 +190,14 @@ async def test_a_file_is_stored_as_it_comes_and_may_be_larger_than_a_request(tmp
             assert answer.status_code == 413
 
 
+async def test_a_body_that_is_nested_too_deep_to_be_read_is_refused(app: Application) -> None:
+    for path in ("/admin/models/m/versions", "/admin/models/m/promote", "/v2/repository/index"):
+        for content in (b"[" * 100_000, b'{"manifest":' * 50_000 + b"1" + b"}" * 50_000):
+            answer = await app.client.post(path, content=content, headers={"content-type": "application/json"})
+            assert answer.status_code == 400
+            assert answer.json()["error"]
+
+
 async def chunked(content: bytes) -> AsyncIterator[bytes]:
     for at in range(0, len(content), 5):
         yield content[at : at + 5]

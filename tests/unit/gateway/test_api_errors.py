@@ -8,7 +8,8 @@ from starlette.requests import ClientDisconnect
 
 from gateway.api import errors
 from gateway.api.errors import of_storage
-from model_service.protocol.errors import ServingError
+from gateway.auth import MAX_JSON_BYTES
+from model_service.protocol.errors import ServingError, Unavailable
 from model_service.protocol.status import http_status
 from storage import errors as storage
 from tests.unit.gateway.application import Application, application
@@ -93,13 +94,15 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(app: Applicati
             sent += 1
             yield bytes(100)
 
-    for path in ("/admin/models/m/promote", "/v2/models/m/infer"):
+    limits = {"/admin/models/m/promote": MAX_JSON_BYTES, "/v2/repository/index": 1000, "/v2/models/m/infer": 1000}
+    for path, limit in limits.items():
         sent = 0
         answer = await app.client.post(path, content=endless(), headers={"content-type": "application/json"})
         assert answer.status_code == 413
         assert "this server takes" in answer.json()["error"]
-        assert sent < 20
-        announced = await app.client.post(path, content=bytes(1001), headers={"content-type": "application/json"})
+        assert sent < limit / 100 + 10
+        large = bytes(limit + 1)
+        announced = await app.client.post(path, content=large, headers={"content-type": "application/json"})
         assert announced.status_code == 413
 
 
@@ -144,7 +147,9 @@ def test_every_refusal_of_storage_that_a_client_can_cause_is_the_client_s() -> N
         else:
             assert http_status(error) in (400, 404, 409, 503)
             assert str(error) == "what is wrong"
-    assert of_storage(storage.Unavailable()).retry_after == 1
+    for down in (storage.Unavailable(), storage.NotMigrated()):
+        assert type(of_storage(down)) is Unavailable  # and not, as no worker is to blame, WorkerUnavailable
+        assert of_storage(down).retry_after == 1
 
 
 def all_kinds(kind: type[storage.StorageError]) -> set[type[storage.StorageError]]:

@@ -142,3 +142,16 @@ async def test_a_model_that_is_not_loaded_yet_is_waited_for_where_asked(app: App
     url = next(r.url for r in app.parts.membership.replicas.values() if r.id == "embeds")
     await app.load(url, id="embeds")
     assert (await patient).json() == [1, 1, 0.5, 0]
+
+
+async def test_a_model_that_will_not_come_by_itself_is_not_waited_for(app: Application) -> None:
+    body = {"inputs": "a", "options": {"wait_for_model": True}}  # without the reason at once, this waits for 30 s
+    broken = (await app.publish(text_model("sentence-embedding", "broken"))).json()
+    await app.parts.registry.mark_failed(broken["id"], "no such operator")
+    await app.parts.membership.refresh()
+    answer = await app.client.post("/models/broken", json=body)
+    assert (answer.status_code, "no such operator" in answer.json()["error"]) == (503, True)
+    await app.publish(text_model("sentence-embedding", "off"))
+    await app.client.post("/admin/models/off/unload")
+    answer = await app.client.post("/models/off", json=body)
+    assert (answer.status_code, "load it first" in answer.json()["error"]) == (503, True)

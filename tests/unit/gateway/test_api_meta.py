@@ -1,3 +1,4 @@
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import fields
@@ -7,7 +8,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cache.stats import CacheStats
-from tests.unit.gateway.application import Application, application, embeds, text_model, worker
+from model_service.protocol.messages import InferRequest, InferResponse
+from model_service.protocol.tensors import Tensor
+from tests.unit.gateway.application import Application, application, described, embeds, text_model, worker
 from tests.unit.gateway.conftest import Start
 
 
@@ -50,6 +53,36 @@ async def test_metrics_tell_of_requests_and_of_the_cache(app: Application, start
     assert samples["headrace_cache_hits_total", (("store", "redis"),)] == 0
     assert samples["headrace_cache_misses_total", ()] == 1
     assert samples["headrace_cache_memory_entries", ()] == 1
+
+
+async def test_metrics_tell_how_many_requests_shared_a_worker_s_request(app: Application, start: Start) -> None:
+    all_asked = asyncio.Event()
+
+    def same(request: InferRequest) -> InferResponse:
+        (x,) = request.inputs
+        return InferResponse("", "", (Tensor("y", x.datatype, x.shape, x.data),))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await all_asked.wait()
+        await worker(same)(reader, writer)
+
+    async def metric(name: str) -> float:
+        told = (await app.client.get("/metrics")).text
+        return float(told.partition(f"\nheadrace_gateway_{name} ")[2].split("\n")[0])
+
+    await app.upload()
+    await app.publish(described())
+    await app.load(await start(serve))
+    assert await metric("gathered_total") == 0
+    rows = [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [n, n]} for n in range(5)]
+    slots = app.parts.membership.table.resolve("m", None).slots
+    tasks = [asyncio.create_task(app.client.post("/v2/models/m/infer", json={"inputs": [row]})) for row in rows]
+    while await metric("in_flight") < len(rows):
+        await asyncio.sleep(0.01)
+    all_asked.set()
+    answers = [answer.json()["outputs"][0]["data"] for answer in await asyncio.gather(*tasks)]
+    assert answers == [row["data"] for row in rows]
+    assert await metric("gathered_total") == len(rows) - slots > 1
 
 
 async def test_every_number_of_the_cache_is_told(app: Application) -> None:

@@ -117,6 +117,7 @@ async def test_a_model_is_ready_while_a_worker_has_it(app: Application) -> None:
     answer = await app.client.get("/v2/models/m/ready")
     assert answer.status_code == 503
     assert "the graph is broken" in answer.json()["error"]
+    assert "retry-after" not in answer.headers  # it will not become ready by itself
 
 
 async def test_statistics_are_the_sum_over_the_workers(app: Application, start: Start) -> None:
@@ -194,6 +195,8 @@ async def test_loading_waits_for_the_workers(tmp_path: Path) -> None:
         await app.load(state="unloading")
         assert (await unloading).json() == {"name": "m", "unload": True}
         assert (await app.parts.registry.model("m")).enabled is False
+        events = (await app.client.get("/admin/events?model=m")).json()
+        assert [(event["kind"], event["actor"]) for event in events[:1]] == [("disabled", "127.0.0.1")]
 
 
 async def test_loading_ends_when_it_fails_or_takes_too_long(tmp_path: Path) -> None:

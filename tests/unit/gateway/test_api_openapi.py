@@ -1,12 +1,17 @@
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given as given_any
+from hypothesis import strategies as st
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator import validate as validate_openapi
 
+from gateway.api.openapi import names_in_code
 from tests.unit.gateway.application import Application, application, described, text_model
 
 TASKS = ("sentence-embedding", "text-classification", "token-classification")
@@ -53,7 +58,7 @@ async def test_it_is_valid_openapi(app: Application) -> None:
 async def test_every_model_s_request_is_typed_by_its_manifest(app: Application) -> None:
     given = await spec(app)
     assert "/v2/models/many.tensors/infer" in given["paths"]
-    check = validator(given, "many.tensors_InferRequest")
+    check = validator(given, "model_many_tensors_InferRequest")
     a = {"name": "a", "datatype": "UINT8", "shape": [1, 3], "data": [0, 1, 255]}
     b = {"name": "b", "datatype": "BOOL", "shape": [2], "data": [True, False]}
     c = {"name": "c", "datatype": "INT64", "shape": [], "data": [5]}
@@ -72,7 +77,7 @@ async def test_every_model_s_request_is_typed_by_its_manifest(app: Application) 
 
 
 async def test_every_model_s_answer_is_typed_by_its_manifest(app: Application) -> None:
-    check = validator(await spec(app), "sentence-embedding_InferResponse")
+    check = validator(await spec(app), "model_sentence_embedding_InferResponse")
     output = {"name": "embedding", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
     answer = {"model_name": "sentence-embedding", "model_version": "1", "outputs": [output]}
     assert check.is_valid(answer)
@@ -83,9 +88,9 @@ async def test_text_models_are_typed_by_their_task(app: Application) -> None:
     given = await spec(app)
     assert {f"/models/{task}" for task in TASKS} <= given["paths"].keys()
     assert "/models/many.tensors" not in given["paths"]
-    features = validator(given, "sentence-embedding_TaskRequest")
+    features = validator(given, "model_sentence_embedding_TaskRequest")
     assert features.is_valid({"inputs": {"source_sentence": "a", "sentences": ["b"]}})
-    labels = validator(given, "text-classification_TaskRequest")
+    labels = validator(given, "model_text_classification_TaskRequest")
     assert labels.is_valid({"inputs": "a", "parameters": {"top_k": 1}})
     assert not labels.is_valid({"inputs": "a", "parameters": {"top_k": 0}})
     assert not labels.is_valid({"inputs": {"source_sentence": "a", "sentences": ["b"]}})
@@ -101,8 +106,45 @@ async def test_examples_fit_their_own_schemas(app: Application) -> None:
     assert checked >= 2 * len(TASKS)
 
 
-async def test_datatypes_without_a_json_form_get_no_typed_json(app: Application) -> None:
-    assert "/v2/models/half/infer" not in (await spec(app))["paths"]
+async def test_tensors_without_a_json_form_are_described_as_bytes(app: Application) -> None:
+    mixed = [{"name": "y", "datatype": "BF16", "shape": [-1]}, {"name": "z", "datatype": "FP32", "shape": [-1]}]
+    await app.publish(described("mixed", outputs=mixed))
+    given = await spec(app)
+    half, some = (given["paths"][f"/v2/models/{name}/infer"]["post"] for name in ("half", "mixed"))
+    assert list(half["requestBody"]["content"]) == ["application/octet-stream"]
+    assert "`x` FP16 [-1]" in half["description"]
+    (length,) = half["parameters"]
+    assert (length["name"], length["in"], length["required"]) == ("Inference-Header-Content-Length", "header", True)
+    assert list(half["responses"]["200"]["content"]) == ["application/json", "application/octet-stream"]
+    assert list(some["requestBody"]["content"]) == ["application/json", "application/octet-stream"]
+    assert "`y` BF16 [-1]" in some["description"]
+    output = given["components"]["schemas"]["model_mixed_InferResponse"]["properties"]["outputs"]["items"]
+    assert output["properties"]["name"] == {"const": "z"}
+
+
+async def test_what_a_generated_client_calls_its_functions_and_classes_stays_apart(app: Application) -> None:
+    awkward = ("version", "task", "a.b", "a-b", "a_b", "A.B", "ab", "stats", "7")
+    for name in awkward:
+        await app.publish(text_model("sentence-embedding", name))
+    given = await spec(app)
+    validate_openapi(given, cls=OpenAPIV31SpecValidator)
+    operations = [operation["operationId"] for item in given["paths"].values() for operation in item.values()]
+    # As generators do: letters and digits alone, in whatever case.
+    for names in (operations, list(given["components"]["schemas"])):
+        plain = Counter(re.sub(r"[^a-z0-9]", "", name.lower()) for name in names)
+        assert [name for name, times in plain.items() if times > 1] == []
+    assert {"model_version_infer", "model_task_task", "model_7_infer"} <= set(operations)
+    for path, item in given["paths"].items():
+        if path in {f"/v2/models/{name}/infer" for name in awkward}:
+            (reference,) = item["post"]["requestBody"]["content"]["application/json"]["schema"].values()
+            assert reference.rpartition("/")[2] in given["components"]["schemas"]
+
+
+@given_any(st.lists(st.text("abAB12._-", min_size=1, max_size=4), unique=True))
+def test_no_two_models_are_called_alike_in_code(models: list[str]) -> None:
+    names = [pattern.format("infer") for pattern in names_in_code(models).values()]
+    assert len({re.sub(r"[^a-z0-9]", "", name.lower()) for name in names}) == len(models)
+    assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in names)
 
 
 async def test_it_follows_the_models_and_is_made_only_when_they_change(app: Application) -> None:
@@ -120,5 +162,5 @@ async def test_it_follows_the_models_and_is_made_only_when_they_change(app: Appl
     await app.publish(better)
     await app.client.post("/admin/models/many.tensors/promote", json={"version": 2})
     await app.load()
-    tensor = (await spec(app))["components"]["schemas"]["many.tensors_InferRequest"]["properties"]["inputs"]["items"]
-    assert tensor["properties"]["name"] == {"const": "z"}
+    request = (await spec(app))["components"]["schemas"]["model_many_tensors_InferRequest"]
+    assert request["properties"]["inputs"]["items"]["properties"]["name"] == {"const": "z"}

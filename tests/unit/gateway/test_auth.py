@@ -36,6 +36,28 @@ async def test_without_the_token_nothing_is_changed_or_told(guarded: Application
         assert "token" in answer.json()["error"]
 
 
+async def test_whoever_lacks_the_token_has_no_body_read(guarded: Application) -> None:
+    asked = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal asked
+        asked += 1
+        yield b"no JSON"
+
+    for method, path in (
+        ("POST", "/admin/models/m/versions"),
+        ("POST", "/admin/models/m/promote"),
+        ("PUT", "/admin/models/m/route"),
+        ("PUT", f"/admin/files/{'0' * 64}"),
+        ("POST", "/v2/repository/models/m/load"),
+    ):
+        answer = await guarded.client.request(
+            method, path, content=body(), headers={"content-type": "application/json"}
+        )
+        assert answer.status_code == 401, path
+    assert asked == 0
+
+
 async def test_the_token_opens_the_admin_api_from_anywhere(guarded: Application) -> None:
     headers = {"authorization": f"Bearer {TOKEN}", "host": "gateway.example"}
     assert (await guarded.client.get("/admin/models", headers=headers)).json() == []

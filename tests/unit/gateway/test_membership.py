@@ -3,6 +3,7 @@ from asyncio import StreamReader, StreamWriter
 
 import pytest
 
+from gateway.connection import Reply
 from gateway.membership import Membership
 from gateway.worker_client import WorkerClient
 from model_service.protocol.errors import ModelNotReady
@@ -28,7 +29,8 @@ class FakeRegistry:
 
 def membership(registry: FakeRegistry, **settings: object) -> Membership:
     timing = {"refresh_s": 0.01, "replica_timeout_s": 60.0, "health_interval_s": 0.05}
-    return Membership(registry, WorkerClient(), **{**timing, **settings})  # type: ignore[arg-type]
+    given = {"client": WorkerClient(), **timing, **settings}
+    return Membership(registry, **given)  # type: ignore[arg-type]
 
 
 def holders(members: Membership) -> list[str]:
@@ -93,6 +95,41 @@ async def test_while_the_registry_is_down_the_last_table_goes_on() -> None:
     while holders(members) != ["b"]:
         await asyncio.sleep(0.01)
     running.cancel()
+
+
+async def test_a_row_without_a_usable_url_is_left_out_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    registry = FakeRegistry(replica("a", 1), replica("lost", 1, url="http://host:notaport"))
+    members = membership(registry)
+    for beat in (1, 2, 3):
+        registry.replicas = (replica("a", 1, beat=beat), *registry.replicas[1:])
+        await members.refresh()
+        assert holders(members) == ["a"]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "lost" in said
+    assert "http://host:notaport" in said
+
+
+async def test_what_nobody_foresaw_is_logged_and_ends_neither_refreshes_nor_health_checks(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(WorkerClient):
+        asked = 0
+
+        async def request(self, *arguments: object) -> Reply:
+            self.asked += 1
+            if self.asked == 1:
+                raise RuntimeError("nobody foresaw this")
+            return Reply(503)
+
+    members = membership(FakeRegistry(replica("a", 1)), client=Broken())
+    await members.refresh()
+    running = asyncio.create_task(members.run())
+    while members.replicas["a"].healthy:
+        await asyncio.sleep(0.01)
+    assert not running.done()
+    running.cancel()
+    assert "nobody foresaw this" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 async def test_a_worker_that_says_not_ready_or_nothing_is_unhealthy_until_it_says_ready(start: Start) -> None:

@@ -62,6 +62,21 @@ def test_a_version_loaded_nowhere_is_not_ready_and_says_why() -> None:
         table(replace(view, enabled=False)).resolve("m", None)
 
 
+def test_only_what_may_become_ready_by_itself_says_when_to_try_again() -> None:
+    view = model(1, 2, aliases={"stable": 1, "candidate": 2})
+    broken = replace(view, versions=(replace(view.versions[0], failure="bad graph"), view.versions[1]))
+    for routes, version, retry_after in (
+        (table(view), None, 1),
+        (table(broken), None, None),
+        (table(broken), "1", None),
+        (table(broken), "candidate", 1),  # whose failure is not that of `stable`
+        (table(replace(view, enabled=False)), None, None),
+    ):
+        with pytest.raises(ModelNotReady) as refused:
+            routes.resolve("m", version)
+        assert refused.value.retry_after == retry_after
+
+
 def test_weights_share_out_unversioned_requests() -> None:
     routes = table(model(1, 2, aliases={"stable": 1}, weights={"stable": 3.0, "2": 1.0}), 1, 2)
     seen = Counter(routes.resolve("m", None).version for _ in range(4000))

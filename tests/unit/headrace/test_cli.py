@@ -1,5 +1,6 @@
 """What the command says, and how it ends."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from headrace.data_folder import DataFolder
+from headrace.local_registry import prepare
 from headrace.ports import free_port
 from tests.unit.headrace.conftest import Run
 
@@ -38,15 +41,22 @@ def test_wrong_usage_is_json_where_json_was_asked_for(run: Run) -> None:
     assert result.out == ""
 
 
-def test_an_unknown_model_is_one_line_that_says_what_to_do(run: Run) -> None:
-    result = run("models", "show", "minilm")
+@pytest.fixture
+def empty(run: Run, tmp_path: Path) -> Run:
+    """The command, in a folder whose registry holds no model."""
+    asyncio.run(prepare(DataFolder(tmp_path / ".headrace")))
+    return run
+
+
+def test_an_unknown_model_is_one_line_that_says_what_to_do(empty: Run) -> None:
+    result = empty("models", "show", "minilm")
     assert result.code == 1
     assert result.err == "error: there is no model named minilm; add one with `headrace models add SOURCE`\n"
     assert result.out == ""
 
 
-def test_an_error_is_json_on_standard_error_where_json_was_asked_for(run: Run) -> None:
-    result = run("models", "remove", "minilm", "--json")
+def test_an_error_is_json_on_standard_error_where_json_was_asked_for(empty: Run) -> None:
+    result = empty("models", "remove", "minilm", "--json")
     assert result.code == 1
     assert json.loads(result.err)["error"] == "there is no model named minilm"
     assert result.out == ""
@@ -61,20 +71,49 @@ def test_a_platform_that_is_not_there_is_named(run: Run, command: str) -> None:
     assert "headrace up" in result.err
 
 
+def test_a_token_that_no_gateway_can_have_breaks_nothing(run: Run) -> None:
+    result = run("models", "list", "--url", f"http://127.0.0.1:{free_port()}", "--token", "gehe\u00efm")
+    assert result.code == 1
+    assert "nothing answers" in result.err
+
+
 def test_the_url_may_come_from_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_URL", url := f"http://127.0.0.1:{free_port()}")
     assert f"nothing answers at {url}" in run("models", "list").err
 
 
-def test_what_is_no_url_is_refused(run: Run) -> None:
-    result = run("models", "list", "--url", "127.0.0.1:8000")
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("127.0.0.1:8000", "is no URL"),
+        ("http://", "is no URL"),
+        ("http://[::1", "is no URL"),
+        ("http://127.0.0.1:port", "is no URL"),
+        ("http://127.0.0.1:65536", "no port from 1 to 65535"),
+        ("http://127.0.0.1:0", "no port from 1 to 65535"),
+    ],
+)
+@pytest.mark.parametrize("command", ["models list", "status", "infer minilm text", "bench minilm"])
+def test_what_is_no_url_is_refused_in_one_line_that_shows_one(run: Run, command: str, url: str, said: str) -> None:
+    result = run(*command.split(), "--url", url)
     assert result.code == 1
-    assert "is no URL" in result.err
+    assert said in result.err
+    assert "http://127.0.0.1:8000 with --url" in result.err
+    assert len(result.err.splitlines()) == 1
 
 
-def test_a_folder_without_models_lists_none(run: Run) -> None:
-    assert json.loads(run("models", "list", "--json").out) == []
-    assert "headrace models add" in run("models", "list").out
+def test_a_folder_without_models_lists_none(empty: Run) -> None:
+    assert json.loads(empty("models", "list", "--json").out) == []
+    assert "headrace models add" in empty("models", "list").out
+
+
+@pytest.mark.parametrize("command", ["list", "show m", "promote m 1", "rollback m", "remove m"])
+def test_a_folder_without_a_registry_is_left_as_it_is(run: Run, tmp_path: Path, command: str) -> None:
+    result = run("models", *command.split())
+    assert result.code == 1
+    assert "there is no registry in .headrace" in result.err
+    assert "headrace models add SOURCE" in result.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_that_is_not_there_is_one_line(run: Run) -> None:

@@ -36,9 +36,15 @@ class FakeRegistry:
     """One version of one model; `ready_after` is how often it is asked for before it is ready."""
 
     def __init__(
-        self, version: VersionView, replicas: Sequence[ReplicaView], *, ready_after: int, pointed: bool = True
+        self,
+        version: VersionView,
+        replicas: Sequence[ReplicaView],
+        *,
+        ready_after: int,
+        pointed: bool = True,
+        enabled: bool = True,
     ):
-        self._model = ModelView("m", True, (version,), {"stable": 1} if pointed else {}, {}, None)
+        self._model = ModelView("m", enabled, (version,), {"stable": 1} if pointed else {}, {}, None)
         self._replicas = replicas
         self._asked = 0
         self._ready_after = ready_after
@@ -76,6 +82,7 @@ async def test_it_is_waited_for_until_it_answers() -> None:
         (FakeRegistry(version("no graph"), [], ready_after=0), "failed to load: no graph"),
         (FakeRegistry(version(), [replica("failed", "no GPU")], ready_after=9), "failed to load: no GPU"),
         (FakeRegistry(version(), [], ready_after=9, pointed=False), "nothing points at it"),
+        (FakeRegistry(version(), [], ready_after=9, enabled=False), "the model is unloaded"),
         (FakeRegistry(version(), [], ready_after=9), "not loaded within"),
     ],
 )

@@ -3,7 +3,8 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from headrace.reference import SECTIONS, reference, section
+from headrace import cli
+from headrace.reference import SECTIONS, reference, rows_of, rows_of_command, section
 
 
 class Example(BaseSettings):
@@ -15,10 +16,17 @@ class Example(BaseSettings):
 
 
 def test_a_variable_is_the_prefix_and_the_name_with_its_default_and_meaning() -> None:
-    rows = section("Example", Example).splitlines()
+    rows = section("Example", rows_of(Example)).splitlines()
     assert "| `HEADRACE_EXAMPLE_PORT` | `80` | A \\| B. |" in rows
     assert "| `HEADRACE_EXAMPLE_TOKEN` | unset |  |" in rows
     assert "| `HEADRACE_ELSEWHERE` | `x` |  |" in rows
+
+
+def test_every_variable_that_an_option_of_the_command_may_come_from_is_there_once() -> None:
+    rows = rows_of_command(cli.app)
+    assert [name for name, _, _ in rows] == ["HEADRACE_ADMIN_TOKEN", "HEADRACE_DATA", "HEADRACE_URL"]
+    page = reference().splitlines()
+    assert "| `HEADRACE_DATA` | `.headrace` | `--data`: Folder of the platform on this machine. |" in page
 
 
 def test_every_setting_of_every_process_is_there_with_a_description() -> None:

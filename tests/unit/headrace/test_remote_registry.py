@@ -1,6 +1,7 @@
 """The admin API's client: what it sends, and what it says when something is wrong."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -65,3 +66,15 @@ async def test_an_answer_that_is_not_ours_is_an_error_too() -> None:
     remote = registry(httpx.MockTransport(lambda request: httpx.Response(502, text="<html>bad gateway</html>")))
     with pytest.raises(CommandError, match="502"):
         await remote.models()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"text": "<html>welcome</html>"}, {"content": b"\xff\xfe"}, {"json": {"hello": "world"}}, {"content": b""}],
+)
+async def test_what_answers_and_is_no_gateway_is_said(answer: dict[str, Any]) -> None:
+    api = Api(httpx.AsyncClient(base_url=URL, transport=httpx.MockTransport(lambda _: httpx.Response(200, **answer))))
+    for ask in (RemoteRegistry(api).models(), RemoteRegistry(api).rollback("m", "stable"), api.model("m")):
+        with pytest.raises(CommandError, match="is no headrace gateway") as refused:
+            await ask
+        assert "--url" in refused.value.hint

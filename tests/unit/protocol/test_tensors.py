@@ -95,6 +95,8 @@ def test_nested_and_flat_data_are_the_same() -> None:
         ("FP32", (1,), ["a"]),
         ("FP32", (1,), [1e39]),
         ("FP16", (1,), [1.0]),
+        ("FP32", (2,), [0.5, True]),
+        ("INT32", (2,), [[False], [1]]),
         ("BOOL", (1,), [1]),
         ("BYTES", (1,), [1]),
         ("BYTES", (1,), ["\ud800"]),
