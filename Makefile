@@ -9,7 +9,7 @@ BIN := .venv/bin
 LOCKS := deploy/locks
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help up test check reference hooks bench bench-peers lock clean
+.PHONY: help up test check reference hooks compose-up compose-test bench bench-peers lock clean
 
 help: ## what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -17,7 +17,7 @@ help: ## what there is to make
 up: .venv/up.stamp ## start the whole platform with its demo models; options: make up ARGS="--port 8001 --workers 4"
 	@$(BIN)/headrace up --demo $(ARGS)
 
-test: .venv/test.stamp ## run all tests; some of them: make test ARGS="tests/unit -k cache"
+test: .venv/test.stamp ## run all tests but those in containers; some of them: make test ARGS="tests/unit -k cache"
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/test.stamp ## format, lint, types, imports between packages, documentation, migrations
@@ -37,6 +37,14 @@ reference: .venv/test.stamp ## write docs/configuration.md from the settings cla
 
 hooks: .venv/test.stamp ## have git check what is committed
 	@$(BIN)/pre-commit install
+
+compose-up: ## start the platform in containers with its secrets made; options: make compose-up ARGS="--scale worker=4"
+	@deploy/secrets.sh
+	@docker compose --file deploy/compose.yaml up --detach --build $(ARGS)
+
+compose-test: .venv/test.stamp ## build the images and test the platform in containers; needs Docker
+	@docker compose version >/dev/null && docker info >/dev/null || { echo "compose-test needs Docker with compose"; exit 1; }
+	@$(BIN)/python -m pytest tests/compose $(ARGS)
 
 bench: .venv/test.stamp ## measure this machine; results go to loadtests/results/
 	@$(BIN)/python -m loadtests $(ARGS)

@@ -1,6 +1,7 @@
 """`python -m gateway`: the gateway process."""
 
 import logging
+import os
 from contextlib import suppress
 
 import uvicorn
@@ -19,8 +20,10 @@ log = logging.getLogger("gateway")
 def main() -> None:
     """Read the environment, once, and serve until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = GatewaySettings()
-    app = create_app(open_parts(settings, StorageSettings(), CacheSettings()))
+    secrets = os.environ.get("HEADRACE_SECRETS_DIR")
+    settings = GatewaySettings(_secrets_dir=secrets)
+    storage, caching = StorageSettings(_secrets_dir=secrets), CacheSettings(_secrets_dir=secrets)
+    app = create_app(open_parts(settings, storage, caching))
     listening = server.listen(settings.host, settings.port)
     gateway = uvicorn.Server(server.config(app, settings.host, settings.port, drain_s=DRAIN_S))
     server.leave_start_up_alone()

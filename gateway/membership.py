@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 class Membership:
     """Reads the registry every `refresh_s`; `table` is what requests are routed by.
 
-    A replica is alive while its heartbeat counts on, timed by this process's own clock. With `upstream`, a load
-    balancer stands between: a version is routed to once it is loaded on every living replica, as any may be asked.
+    A replica is alive while its heartbeat counts on, timed by this process's own clock while it can read the registry.
+    With `upstream`, a load balancer stands between: a version is routed to once it is loaded on every living replica,
+    as any may be asked. One that still starts is not asked, as it does not say ready.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Membership:
         self._health_interval_s = health_interval_s
         self._upstream = Replica.at(upstream) if upstream else None
         self._beats: dict[str, tuple[int, float]] = {}  # the heartbeat last seen, and when it was new
+        self._read_at = monotonic()
         self._nowhere: set[str] = set()  # workers whose URL leads nowhere, which has been said
         self._reading = asyncio.Lock()
 
@@ -76,8 +78,14 @@ class Membership:
 
     def _living(self, views: Sequence[ReplicaView]) -> list[ReplicaView]:
         now = monotonic()
+        # Whoever could not read the registry does not know who lived meanwhile, and they could not write it either.
+        blind = max(0.0, now - self._read_at - 2 * self._refresh_s)
+        self._read_at = now
         self._beats = {
-            view.id: (view.beat, seen[1] if (seen := self._beats.get(view.id)) and seen[0] == view.beat else now)
+            view.id: (
+                view.beat,
+                seen[1] + blind if (seen := self._beats.get(view.id)) and seen[0] == view.beat else now,
+            )
             for view in views
         }
         return [v for v in views if not v.draining and now - self._beats[v.id][1] < self._timeout_s]
@@ -91,13 +99,14 @@ class Membership:
 
     def _ready(self, living: Sequence[ReplicaView]) -> Mapping[int, tuple[Replica, ...]]:
         holders: dict[int, list[Replica]] = {}
-        for view in living:
+        asked = [view for view in living if view.settled or self._upstream is None]
+        for view in asked:
             for version_id, there in view.versions.items():
                 if there["state"] == "ready":
                     holders.setdefault(int(version_id), []).append(self.replicas[view.id])
         if self._upstream is not None:
-            self._upstream.workers = len(living)
-            return {id: (self._upstream,) for id, held in holders.items() if len(held) == len(living)}
+            self._upstream.workers = len(asked)
+            return {id: (self._upstream,) for id, held in holders.items() if len(held) == len(asked)}
         return {id: tuple(held) for id, held in holders.items()}
 
     async def _check_all(self) -> None:

@@ -50,7 +50,7 @@ def open_parts(settings: GatewaySettings, storage: StorageSettings, caching: Cac
         upstream=settings.upstream,
     )
     # Exactly one layer retries: with a load balancer before the workers, it is that one.
-    workers = Workers(client, Balancer(), attempts=1 if settings.upstream else 2)
+    workers = Workers(client, Balancer(), upstream=bool(settings.upstream))
     gatherer = Gatherer(workers)
     cache = open_cache(caching)
     admission = Admission(settings.max_in_flight)

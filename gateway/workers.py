@@ -31,13 +31,14 @@ class WorkerStats:
 
 
 class Workers:
-    """`attempts` is 2 where this gateway balances, 1 where a load balancer before the workers does the retrying."""
+    """With `upstream`, a load balancer stands before the workers: it does the retrying, and is told the deadline."""
 
-    def __init__(self, client: WorkerClient, balancer: Balancer, *, attempts: int = 2) -> None:
+    def __init__(self, client: WorkerClient, balancer: Balancer, *, upstream: bool = False) -> None:
         self.stats = WorkerStats()
         self._client = client
         self._balancer = balancer
-        self._attempts = attempts
+        self._attempts = 1 if upstream else 2
+        self._timeouts = (headers.TIMEOUT_MS, headers.ENVOY_UPSTREAM_TIMEOUT_MS) if upstream else (headers.TIMEOUT_MS,)
 
     async def infer(self, target: Target, request: InferRequest) -> InferResponse:
         """The worker's answer.
@@ -52,7 +53,7 @@ class Workers:
             replica.outstanding += 1
             try:
                 # An inference changes nothing, so asking twice is safe however far the first attempt got.
-                lines = _lines(json_length, request.deadline)
+                lines = self._lines(json_length, request.deadline)
                 reply = await self._client.request(replica, b"POST", target.path, lines, body)
             except ConnectionFailed as error:
                 self.stats.connection_failures += 1
@@ -65,15 +66,16 @@ class Workers:
                 replica.outstanding -= 1
         raise WorkerUnavailable(f"no worker could be reached: {failure}", retry_after=1)
 
-
-def _lines(json_length: int, deadline: float | None) -> bytes:
-    lines = b"%b: %d\r\n" % (headers.INFERENCE_HEADER_CONTENT_LENGTH, json_length)
-    if deadline is None:
+    def _lines(self, json_length: int, deadline: float | None) -> bytes:
+        lines = b"%b: %d\r\n" % (headers.INFERENCE_HEADER_CONTENT_LENGTH, json_length)
+        if deadline is None:
+            return lines
+        left = deadline - monotonic()
+        if left <= 0:
+            raise DeadlineExceeded
+        for name in self._timeouts:
+            lines += b"%b: %d\r\n" % (name, max(1, int(left * 1000)))
         return lines
-    left = deadline - monotonic()
-    if left <= 0:
-        raise DeadlineExceeded
-    return lines + b"%b: %d\r\n" % (headers.TIMEOUT_MS, max(1, int(left * 1000)))
 
 
 def _response(reply: Reply) -> InferResponse:
@@ -89,8 +91,9 @@ def _response(reply: Reply) -> InferResponse:
 def _error(reply: Reply) -> ServingError:
     try:
         message = str(orjson.loads(reply.body)["error"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        message = f"a worker answered {reply.status} without saying why"
+    except (orjson.JSONDecodeError, KeyError, TypeError):  # a load balancer's own words
+        said = reply.body[:200].decode(errors="replace").strip()
+        message = f"a worker, or what stands before it, answered {reply.status}: {said or 'it does not say why'}"
     code = reply.headers.get(headers.ERROR)
     if code == b"ModelNotFound":  # known here: that worker has just been started again
         return ModelNotReady(message, retry_after=1)

@@ -26,6 +26,9 @@ HEAD = """\
 
 Every process reads its environment once, when it starts. This page is made from the settings classes and from the
 command's own options by `make reference`; `make check` fails where it is out of date.
+
+What is secret need not be in the environment: with `HEADRACE_SECRETS_DIR`, a variable of gateway, worker, migrations
+and prune that is not set is read from the file of its name in that folder, in lower case (`headrace_database_url`).
 """
 Row = tuple[str, Any, str]  # a variable, its default and its meaning
 

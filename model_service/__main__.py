@@ -83,7 +83,8 @@ def main() -> None:
     """Read the environment, once, and serve."""
     use_one_arena()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings, storage = WorkerSettings(), StorageSettings()
+    secrets = os.environ.get("HEADRACE_SECRETS_DIR")
+    settings, storage = WorkerSettings(_secrets_dir=secrets), StorageSettings(_secrets_dir=secrets)
     # uvicorn raises the signal again once it has stopped: a worker that was told to stop has not failed.
     signal.signal(signal.SIGTERM, _end)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, suppress(KeyboardInterrupt):

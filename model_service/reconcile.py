@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 
 from model_service import laid_out
 from model_service.golden import GoldenMismatch
@@ -21,6 +21,7 @@ from storage.views import DesiredVersion, ReplicaView
 log = logging.getLogger(__name__)
 
 State = Literal["loading", "ready", "failed", "unloading"]
+STATES: Final[tuple[State, ...]] = get_args(State)
 Open = Callable[..., LoadedModel]
 Trial = Callable[..., Awaitable[str | None]]
 
@@ -46,7 +47,7 @@ class Registry(Protocol):
     async def desired(self) -> list[DesiredVersion]: ...
     async def mark_failed(self, version_id: int, reason: str) -> Any: ...
     async def beat(
-        self, replica_id: str, url: str, versions: dict[str, dict[str, Any]], draining: bool = False
+        self, replica_id: str, url: str, versions: dict[str, dict[str, Any]], *, settled: bool, draining: bool
     ) -> Any: ...
     async def forget(self, replica_id: str) -> Any: ...
     async def forget_stale(self, older_than_s: float) -> Any: ...
@@ -213,7 +214,9 @@ class Reconciler:
 
     async def _beat(self) -> None:
         versions = {str(number): {"state": s.state, "reason": s.reason} for number, s in self._slots.items()}
-        await self._registry.beat(self._replica_id, self._url, versions, draining=self.draining)
+        await self._registry.beat(
+            self._replica_id, self._url, versions, settled=self.settled.is_set(), draining=self.draining
+        )
 
     async def _load(self, slot: Slot) -> None:
         version = slot.version

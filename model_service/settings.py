@@ -17,7 +17,9 @@ class WorkerSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8001, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     url: str | None = Field(
-        None, description="URL under which gateways reach this worker; unless given, http://host:port as it listens."
+        None,
+        description="URL under which gateways reach this worker; unless given, http://host:port as it listens,"
+        " with the machine's name for all addresses.",
     )
     threads: int = Field(
         0, ge=0, le=1024, description="Threads that each model computes on, unless its manifest says; 0 for one a core."

@@ -5,6 +5,7 @@ The only module that imports Alembic, which the gateway's image does not hold.
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def main() -> None:
     actions.add_parser("check", help="fail unless the database, the migrations and tables.py agree")
     actions.add_parser("revision", help="write a migration for what changed in tables.py").add_argument("message")
     arguments = parser.parse_args()
-    url = StorageSettings().database_url
+    url = StorageSettings(_secrets_dir=os.environ.get("HEADRACE_SECRETS_DIR")).database_url
     try:
         match arguments.action:
             case "check":

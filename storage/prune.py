@@ -5,6 +5,7 @@ A store belongs to one registry: what another one's versions need would be delet
 
 import argparse
 import asyncio
+import os
 import sys
 from datetime import timedelta
 
@@ -40,7 +41,13 @@ def main() -> None:
     )
     options = parser.parse_args()
     try:
-        garbage = asyncio.run(prune(StorageSettings(), options.older_than, dry_run=options.dry_run))
+        garbage = asyncio.run(
+            prune(
+                StorageSettings(_secrets_dir=os.environ.get("HEADRACE_SECRETS_DIR")),
+                options.older_than,
+                dry_run=options.dry_run,
+            )
+        )
     except StorageError as error:
         sys.exit(f"error: {error}")
     for file in garbage.files:

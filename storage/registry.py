@@ -175,11 +175,17 @@ class Registry:
     # Replicas
 
     async def beat(
-        self, replica_id: str, url: str, versions: dict[str, dict[str, Any]], draining: bool = False
+        self,
+        replica_id: str,
+        url: str,
+        versions: dict[str, dict[str, Any]],
+        *,
+        settled: bool = True,
+        draining: bool = False,
     ) -> None:
         """A worker's heartbeat: where it answers, and the state of each version on it (see ReplicaView)."""
         # The database's clock, so that replicas on machines whose clocks differ can be compared.
-        values = {"url": url, "versions": versions, "draining": draining, "seen_at": func.now()}
+        values = {"url": url, "versions": versions, "settled": settled, "draining": draining, "seen_at": func.now()}
         async with self._database.session() as session:
             beating = update(Replica).where(Replica.id == replica_id).values(beat=Replica.beat + 1, **values)
             if not (await session.execute(beating.returning(Replica.id))).all():

@@ -130,6 +130,8 @@ class Revision(Row):
 class Replica(Row):
     """A running worker. `beat` counts up with each heartbeat, so that a reader needs no clock but its own.
 
+    It is `settled` once it has tried to load all that was wanted when it started, and says ready from then on.
+
     `versions` maps a version's id to `{"state": "loading" | "ready" | "failed" | "unloading", "reason": str | None}`.
     """
 
@@ -137,6 +139,7 @@ class Replica(Row):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     url: Mapped[str] = mapped_column(String(256))
+    settled: Mapped[bool] = mapped_column(default=True)
     draining: Mapped[bool] = mapped_column(default=False)
     beat: Mapped[int] = mapped_column(default=0)
     seen_at: Mapped[datetime] = mapped_column(default=now)

@@ -71,12 +71,14 @@ class DesiredVersion:
 @dataclass(frozen=True, slots=True)
 class ReplicaView:
     """A worker, as of its last heartbeat. `beat` counts up: a replica whose `beat` stands still is gone.
+    It is `settled` once it has tried to load all that was wanted when it started.
 
     `versions` maps a version's id (as a string) to `{"state": ..., "reason": ...}`, as the worker wrote it.
     """
 
     id: str
     url: str
+    settled: bool
     draining: bool
     beat: int
     seen_at: datetime
@@ -85,7 +87,7 @@ class ReplicaView:
     @classmethod
     def of(cls, row: tables.Replica) -> Self:
         """The view of a row."""
-        return cls(row.id, row.url, row.draining, row.beat, row.seen_at, row.versions)
+        return cls(row.id, row.url, row.settled, row.draining, row.beat, row.seen_at, row.versions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ REQUEST_ID: Final = b"x-request-id"
 INFERENCE_HEADER_CONTENT_LENGTH: Final = b"inference-header-content-length"
 # How long the client will wait, in milliseconds, from the arrival of the request. A duration, not a time of day.
 TIMEOUT_MS: Final = b"x-request-timeout-ms"
-# What Envoy tells a worker about the same thing.
+# What Envoy is told about the same thing, and what it tells a worker.
+ENVOY_UPSTREAM_TIMEOUT_MS: Final = b"x-envoy-upstream-rq-timeout-ms"
 ENVOY_TIMEOUT_MS: Final = b"x-envoy-expected-rq-timeout-ms"
 # hit, miss or bypass: what the response cache had to do with this answer.
 CACHE_STATUS: Final = b"x-cache"

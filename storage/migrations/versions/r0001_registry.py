@@ -50,6 +50,7 @@ def upgrade() -> None:
         "replicas",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("url", sa.String(length=256), nullable=False),
+        sa.Column("settled", sa.Boolean(), nullable=False),
         sa.Column("draining", sa.Boolean(), nullable=False),
         sa.Column("beat", sa.Integer(), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),

@@ -24,7 +24,12 @@ def model(*numbers: int, aliases: dict[str, int] | None = None, name: str = "m",
 
 
 def replica(
-    id: str, *ready: int, url: str = "http://127.0.0.1:1", beat: int = 1, draining: bool = False
+    id: str,
+    *ready: int,
+    url: str = "http://127.0.0.1:1",
+    beat: int = 1,
+    settled: bool = True,
+    draining: bool = False,
 ) -> ReplicaView:
     versions = {str(n): {"state": "ready", "reason": None} for n in ready}
-    return ReplicaView(id, url, draining, beat, NOW, versions)
+    return ReplicaView(id, url, settled, draining, beat, NOW, versions)

@@ -1,5 +1,6 @@
 import asyncio
 from asyncio import StreamReader, StreamWriter
+from time import monotonic
 
 import pytest
 
@@ -79,6 +80,32 @@ async def test_behind_a_load_balancer_a_version_must_be_loaded_on_every_replica(
     registry.replicas = (replica("a", 1), replica("b", 1))
     await members.refresh()
     assert holders(members) == ["http://127.0.0.1:9"]
+
+
+async def test_behind_a_load_balancer_a_replica_that_still_starts_does_not_count() -> None:
+    registry = FakeRegistry(replica("a", 1), replica("b", settled=False))
+    members = membership(registry, upstream="http://127.0.0.1:9")
+    await members.refresh()
+    assert holders(members) == ["http://127.0.0.1:9"]
+    registry.replicas = (replica("a", 1), replica("b", settled=True))
+    await members.refresh()
+    with pytest.raises(ModelNotReady):
+        members.table.resolve("m", None)
+    registry.replicas = (replica("a"), replica("b", 1, settled=False))
+    await members.refresh()
+    with pytest.raises(ModelNotReady):
+        members.table.resolve("m", None)
+
+
+async def test_nobody_is_taken_for_dead_for_the_time_in_which_the_registry_could_not_be_read() -> None:
+    registry = FakeRegistry(replica("a", 1))
+    members = membership(registry, replica_timeout_s=0.2)
+    await members.refresh()
+    away = monotonic() + 0.5
+    while monotonic() < away:
+        await asyncio.sleep(0.05)
+    await members.refresh()
+    assert holders(members) == ["a"]
 
 
 async def test_while_the_registry_is_down_the_last_table_goes_on() -> None:

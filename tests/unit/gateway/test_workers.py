@@ -74,10 +74,24 @@ async def test_after_two_broken_connections_the_request_fails(start: Start) -> N
 
 
 async def test_behind_a_load_balancer_nothing_is_retried(start: Start) -> None:
-    workers = Workers(WorkerClient(), Balancer(), attempts=1)
+    workers = Workers(WorkerClient(), Balancer(), upstream=True)
     with pytest.raises(WorkerUnavailable):
         await workers.infer(target(await start(hang_up)), request())
     assert workers.stats.retries == 0
+
+
+@pytest.mark.parametrize("upstream", [False, True])
+async def test_only_a_load_balancer_is_told_the_deadline_in_its_own_words(start: Start, upstream: bool) -> None:
+    heads: list[bytes] = []
+
+    async def listen(reader: StreamReader, writer: StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+
+    workers = Workers(WorkerClient(), Balancer(), upstream=upstream)
+    with pytest.raises(WorkerUnavailable):
+        await workers.infer(target(await start(listen)), request(monotonic() + 60))
+    assert all(b"x-request-timeout-ms: " in head for head in heads)
+    assert [b"x-envoy-upstream-rq-timeout-ms: " in head for head in heads] == [upstream] * len(heads)
 
 
 async def test_a_workers_error_is_passed_on_as_what_it_was_and_not_retried(start: Start) -> None:

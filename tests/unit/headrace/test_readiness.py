@@ -29,7 +29,7 @@ def version(failure: str | None = None) -> VersionView:
 
 
 def replica(state: str, reason: str | None = None, *, draining: bool = False) -> ReplicaView:
-    return ReplicaView("r", "http://127.0.0.1:1", draining, 1, NOW, {"7": {"state": state, "reason": reason}})
+    return ReplicaView("r", "http://127.0.0.1:1", True, draining, 1, NOW, {"7": {"state": state, "reason": reason}})
 
 
 class FakeRegistry:

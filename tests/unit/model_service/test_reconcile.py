@@ -300,4 +300,4 @@ async def test_closing_unloads_everything_and_leaves_the_registry(worker: Worker
 
 
 def _replica(id: str, versions: dict[str, dict[str, Any]]) -> ReplicaView:
-    return ReplicaView(id, f"http://{id}", False, 1, datetime.now(UTC), versions)
+    return ReplicaView(id, f"http://{id}", True, False, 1, datetime.now(UTC), versions)

@@ -40,7 +40,7 @@ class FakeRegistry:
         self.failures[version_id] = reason
 
     async def beat(
-        self, replica_id: str, url: str, versions: dict[str, dict[str, Any]], draining: bool = False
+        self, replica_id: str, url: str, versions: dict[str, dict[str, Any]], *, settled: bool, draining: bool
     ) -> None:
         self.beats.append((versions, draining))
 

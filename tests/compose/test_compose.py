@@ -1,0 +1,149 @@
+"""What deploy/compose.yaml promises, against its own containers."""
+
+import time
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.compose.stack import DEPLOY, NO_CACHE, Stack, health, inspect, run
+from training import digits
+
+SERVICES = ("gateway", "worker", "envoy", "valkey", "postgres", "prometheus")
+MEGABYTE = 1e6
+
+pytestmark = pytest.mark.timeout(900)  # the first of them has the images built
+
+
+def question(rows: int = 1) -> dict[str, Any]:
+    pixels, _ = digits.held_out()
+    tensor = {"name": "pixels", "datatype": "FP32", "shape": [rows, 64], "data": pixels[:rows].ravel().tolist()}
+    return {"inputs": [tensor]}
+
+
+def counted(stack: Stack) -> dict[str, float]:
+    """How many inferences each worker's container has answered."""
+    script = (
+        "from urllib.request import urlopen\n"
+        "text = urlopen('http://127.0.0.1:8001/metrics').read().decode()\n"
+        "print(sum(float(line.split()[-1]) for line in text.splitlines()"
+        " if line.startswith('headrace_worker_requests_total')))"
+    )
+    return {id: float(run(["docker", "exec", id, "python", "-c", script])) for id in stack.containers("worker")}
+
+
+def test_a_published_model_answers_with_the_right_digits(stack: Stack, model: str) -> None:
+    _, expected = digits.held_out()
+    answer = stack.http.post(f"/v2/models/{model}/infer", json=question(len(expected))).json()
+    probabilities = next(o for o in answer["outputs"] if o["datatype"] == "FP32" and len(o["shape"]) == 2)
+    got = np.reshape(probabilities["data"], probabilities["shape"]).argmax(axis=1)
+    assert (got == expected).mean() >= 0.95
+
+
+def test_an_answer_comes_from_the_cache_the_second_time(stack: Stack, model: str) -> None:
+    body = question(rows=3)
+    assert [stack.http.post(f"/v2/models/{model}/infer", json=body).headers["x-cache"] for _ in range(2)] == [
+        "miss",
+        "hit",
+    ]
+    script = 'REDISCLI_AUTH="$(cat /run/secrets/valkey_password)" valkey-cli dbsize'
+    (valkey,) = stack.containers("valkey")
+    assert int(run(["docker", "exec", valkey, "sh", "-c", script])) >= 1
+
+
+def test_the_admin_api_wants_the_token(stack: Stack) -> None:
+    assert httpx.get(f"{stack.url}/admin/models", trust_env=False).status_code == 401
+    assert stack.http.get("/admin/models").status_code == 200
+
+
+def test_valkey_wants_its_password(stack: Stack) -> None:
+    (valkey,) = stack.containers("valkey")
+    assert "NOAUTH" in run(["docker", "exec", valkey, "valkey-cli", "dbsize"])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_nothing_is_published_beyond_this_machine(stack: Stack, service: str) -> None:
+    for id in stack.containers(service):
+        bindings = inspect(id)["HostConfig"]["PortBindings"] or {}
+        assert {each["HostIp"] for bound in bindings.values() for each in bound} <= {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("service", ["gateway", "worker", "envoy", "valkey"])
+def test_containers_have_no_rights(stack: Stack, service: str) -> None:
+    for id in stack.containers(service):
+        found = inspect(id)
+        assert found["HostConfig"]["ReadonlyRootfs"]
+        assert found["HostConfig"]["CapDrop"] == ["ALL"]
+        assert "no-new-privileges:true" in found["HostConfig"]["SecurityOpt"]
+        assert run(["docker", "exec", id, "id", "-u"]).strip() == "10001"
+
+
+@pytest.mark.parametrize("image", ["gateway", "worker"])
+def test_serving_images_hold_no_compiler_and_no_torch(stack: Stack, image: str) -> None:
+    script = "for tool in cc gcc g++ clang make; do ! command -v $tool || exit 1; done; ! python -c 'import torch'"
+    run(["docker", "run", "--rm", "--entrypoint", "sh", f"headrace/{image}:test", "-c", script])
+
+
+@pytest.mark.parametrize(("image", "megabytes"), [("gateway", 150), ("worker", 500)])
+def test_images_are_small(stack: Stack, image: str, megabytes: int) -> None:
+    base = stack.environment.get("PYTHON_IMAGE", "python:3.11-slim-bookworm")
+    sizes = run(["docker", "image", "inspect", "--format", "{{.Size}}", f"headrace/{image}:test", base]).split()
+    added = (int(sizes[0]) - int(sizes[1])) / MEGABYTE
+    print(f"the {image} adds {added:.0f} MB to its base image")
+    assert added < megabytes
+
+
+def test_prometheus_scrapes_every_process(stack: Stack) -> None:
+    def up() -> dict[str, int]:
+        found = stack.prometheus.get("/api/v1/query", params={"query": "up == 1"}).json()["data"]["result"]
+        jobs = [series["metric"]["job"] for series in found]
+        return {job: jobs.count(job) for job in jobs}
+
+    stack.until(lambda: up() == {"gateway": 1, "worker": len(stack.containers("worker"))})
+
+
+def test_a_deadline_holds_through_the_load_balancer(stack: Stack, model: str) -> None:
+    headers = {**NO_CACHE, "x-request-timeout-ms": "0"}
+    assert stack.http.post(f"/v2/models/{model}/infer", json=question(), headers=headers).status_code == 504
+
+
+def test_more_workers_share_the_load_and_nothing_is_started_anew(stack: Stack, model: str) -> None:
+    before = {id: inspect(id)["State"]["StartedAt"] for s in SERVICES for id in stack.containers(s)}
+    with stack.load(model, question()) as answers:
+        stack.scale(3)
+        # Each worker's own count, once it takes part.
+        stack.until(lambda: len(counted(stack)) == 3 and all(counted(stack).values()))
+    assert set(answers) == {"200"}, answers
+    assert {id: inspect(id)["State"]["StartedAt"] for id in before} == before
+
+
+def test_workers_are_replaced_one_by_one_and_no_request_fails(stack: Stack, model: str) -> None:
+    before = stack.containers("worker")
+    with stack.load(model, question()) as answers:
+        run([str(DEPLOY / "roll.sh")], env=stack.environment)
+    assert set(answers) == {"200"}, answers
+    after = stack.containers("worker")
+    assert len(after) == len(before)
+    assert not set(after) & set(before)
+
+
+def test_a_worker_that_is_killed_costs_no_request(stack: Stack, model: str) -> None:
+    victim = stack.containers("worker")[0]
+    with stack.load(model, question()) as answers:
+        pid = inspect(victim)["State"]["Pid"]
+        run(["kill", "-KILL", str(pid)])
+        stack.until(lambda: inspect(victim)["RestartCount"] > 0 and health(victim) == "healthy")
+    assert set(answers) == {"200"}, answers
+
+
+@pytest.mark.parametrize("service", ["valkey", "postgres", "prometheus"])
+def test_what_stands_beside_the_way_of_a_request_may_be_away(stack: Stack, model: str, service: str) -> None:
+    (id,) = stack.containers(service)
+    with stack.load(model, question()) as answers:
+        run(["docker", "stop", id])
+        time.sleep(3)  # several refreshes of the gateway, several heartbeats
+        run(["docker", "start", id])
+        if service != "prometheus":
+            stack.until(lambda: health(id) == "healthy")
+    assert set(answers) == {"200"}, answers
