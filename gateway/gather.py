@@ -173,7 +173,7 @@ def _merged(members: Sequence[_Member]) -> InferRequest:
         for same in zip(*[request.inputs for request in requests], strict=True)
     ]
     first = requests[0]
-    # Each request's own deadline is the pipeline's business: the worker may work until the last one of them.
+    # Each request's own deadline is its endpoint's business: the worker may work until the last one of them.
     latest = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)
     return InferRequest(first.model, first.version, inputs, first.outputs, deadline=latest)
 

@@ -118,7 +118,10 @@ class FolderStore:
             with incoming:
                 ref = await receive(source, incoming, sha256)
                 # Even over a file that is there, which may have rotted.
-                await to_thread(_move, incoming, self._path(ref.sha256))
+                try:
+                    await to_thread(_move, incoming, self._path(ref.sha256))
+                except FileNotFoundError as error:
+                    raise Unavailable(f"the upload was taken away meanwhile ({error}): upload it again") from error
             return ref
         finally:
             await to_thread(Path(incoming.name).unlink, missing_ok=True)

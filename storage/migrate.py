@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, event, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -55,10 +56,19 @@ async def upgrade(url: str, scripts: Path = SCRIPTS) -> None:
     try:
         async with database.engine.begin() as connection:
             await _alone(connection)
-            await connection.run_sync(lambda bound: command.upgrade(_config(bound, scripts), "head"))
+            await connection.run_sync(_upgrade, scripts)
             await connection.run_sync(_check_foreign_keys)
     finally:
         await database.close()
+
+
+def _upgrade(connection: Connection, scripts: Path) -> None:
+    try:
+        command.upgrade(_config(connection, scripts), "head")
+    except CommandError as error:  # a revision that is not among the scripts
+        raise Drift(
+            f"this database is of another version of headrace ({error}): use that one, or begin with a new database"
+        ) from error
 
 
 def _leave_foreign_keys(connection: Any, _: object) -> None:

@@ -12,6 +12,8 @@ from storage.manifest import NAME
 from storage.tables import Event, Model, Numbering, Replica, Revision, Row
 from storage.views import ReplicaView
 
+UNIQUE_VIOLATION = "23505"  # PostgreSQL's
+
 # A model with all that belongs to it, in four queries, however many models.
 WHOLE = select(Model).options(selectinload(Model.versions), selectinload(Model.aliases), selectinload(Model.route))
 
@@ -53,8 +55,10 @@ async def add_if_absent(session: AsyncSession, row: Row) -> None:
     try:
         async with session.begin_nested():
             session.add(row)
-    except IntegrityError:
-        pass  # another process was faster
+    except IntegrityError as error:
+        if not _takes_a_key(error):
+            raise
+        # Another process was faster.
 
 
 async def record(session: AsyncSession, kind: str, model: str, actor: str, **data: Any) -> None:
@@ -62,3 +66,7 @@ async def record(session: AsyncSession, kind: str, model: str, actor: str, **dat
     # The row stays locked until this transaction ends, so that revisions are seen in the order in which they are given.
     await session.execute(update(Revision).values(number=Revision.number + 1))
     session.add(Event(kind=kind, model=model, actor=actor.replace("\0", "")[:128], data=data))
+
+
+def _takes_a_key(error: IntegrityError) -> bool:
+    return "UNIQUE constraint failed" in str(error.orig) or getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from gateway.api.errors import documented
 from gateway.auth import AdminAccess, actor_of, guarded
 from gateway.membership import Membership
-from model_service.protocol.errors import Conflict, InvalidInput, NotFound
+from model_service.protocol.errors import InvalidInput, NotFound
 from storage.artifacts import ArtifactStore, FileRef
 from storage.manifest import Manifest
 from storage.registry import STABLE, Registry
@@ -78,8 +78,6 @@ def router(
         manifest = asked.manifest
         if manifest.name != name:
             raise InvalidInput(f"the manifest is of model '{manifest.name}', the path names '{name}'")
-        if missing := [f"{f.path} ({f.sha256})" for f in manifest.files if not await artifacts.has(f.sha256)]:
-            raise Conflict(f"upload these files first, PUT /admin/files/<sha256>: {', '.join(missing)}")
         version = await registry.publish(manifest, alias=asked.alias, actor=actor_of(request), has=artifacts.has)
         await membership.refresh()
         return version

@@ -290,7 +290,7 @@ async def test_a_version_whose_files_are_not_there_is_not_published(registry: Re
     async def has(sha256: str) -> bool:
         return sha256 != "ab" * 32
 
-    with pytest.raises(MissingFile, match=r"upload them first: model\.onnx \(abab"):
+    with pytest.raises(MissingFile, match=r"upload these files first.*: model\.onnx \(abab"):
         await registry.publish(manifest(), has=has)
     assert await registry.models() == []
     assert await registry.events() == []

@@ -28,6 +28,7 @@ from model_service.protocol.http import (
     headers_of,
     json_length,
     read_body,
+    recorded_trace,
     send_answer,
     send_error,
     send_inference,
@@ -199,6 +200,24 @@ async def test_an_error_that_stays_has_no_retry_after() -> None:
     assert b"retry-after" not in sent.headers
 
 
+TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.parametrize(
+    ("header", "trace"),
+    [
+        (b"00-" + TRACE + b"-00f067aa0ba902b7-01", TRACE.decode()),
+        (b"00-" + TRACE + b"-00f067aa0ba902b7-00", None),
+        (b"00-" + TRACE[:-1] + b"-00f067aa0ba902b7-01", None),
+        (b"nonsense", None),
+        (b"", None),
+    ],
+)
+def test_a_trace_counts_where_its_caller_records_it(header: bytes, trace: str | None) -> None:
+    assert recorded_trace({b"traceparent": header}) == trace
+    assert recorded_trace({}) is None
+
+
 class Client:
     """A connection whose client hangs up when told."""
 
@@ -242,6 +261,19 @@ async def test_work_for_a_client_that_hangs_up_is_cancelled() -> None:
 async def test_work_ends_at_its_deadline(left_s: float) -> None:
     with pytest.raises(DeadlineExceeded):
         await waiting(Client(), monotonic() + left_s)
+
+
+async def test_of_two_reasons_the_first_counts() -> None:
+    client = Client()
+    task = asyncio.create_task(waiting(client, monotonic() + 0.01))
+    await asyncio.sleep(0)
+    hang_up = client.on_lost
+    assert hang_up is not None
+    hang_up()
+    hang_up()
+    with pytest.raises(ClientGone):
+        await task
+    assert task.cancelling() == 0
 
 
 async def test_a_server_that_tells_of_no_hanging_up_still_keeps_deadlines() -> None:

@@ -61,7 +61,7 @@ def scripts_with(folder: Path, change: str) -> Path:
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "0002", "0001b", None, None
 
 
 def upgrade() -> None:
@@ -102,7 +102,7 @@ async def test_a_migration_that_leaves_rows_without_what_they_refer_to_changes_n
     database = Database.open(url)
     async with database.session() as session:
         assert (await session.scalar(text("SELECT count(*) FROM aliases"))) == 0
-        assert (await session.scalar(text("SELECT version_num FROM alembic_version"))) == "0001"
+        assert (await session.scalar(text("SELECT version_num FROM alembic_version"))) == "0001b"
     await database.close()
 
 
@@ -148,3 +148,16 @@ async def test_the_command_fails_where_database_and_code_differ(tmp_path: Path) 
     assert errors.startswith("error: the database is at revision None")
     await upgrade(url)
     assert await run(url, "check") == (0, "")
+
+
+async def test_a_database_of_another_version_is_left_alone_and_told_of(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    await upgrade(url)
+    database = Database.open(url)
+    async with database.session() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Drift, match=r"another version of headrace.*9999"):
+        await upgrade(url)
+    async with database.session() as session:
+        assert (await session.scalar(text("SELECT version_num FROM alembic_version"))) == "9999"
+    await database.close()
