@@ -14,6 +14,7 @@ secret() { # secret NAME TEXT
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
 secret headrace_admin_token "$(random)"
+secret grafana_password "$(random)"
 secret postgres_password "$(random)"
 secret valkey_password "$(random)"
 secret headrace_database_url "postgresql://headrace:$(cat secrets/postgres_password)@postgres/headrace"

@@ -10,7 +10,7 @@ from cache.settings import CacheSettings
 from gateway.app import create_app
 from gateway.parts import open_parts
 from gateway.settings import GatewaySettings
-from model_service.protocol import server
+from model_service.protocol import logs, server
 from storage.settings import StorageSettings
 
 DRAIN_S = 30
@@ -19,7 +19,7 @@ log = logging.getLogger("gateway")
 
 def main() -> None:
     """Read the environment, once, and serve until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(logs.LogSettings())
     secrets = os.environ.get("HEADRACE_SECRETS_DIR")
     settings = GatewaySettings(_secrets_dir=secrets)
     storage, caching = StorageSettings(_secrets_dir=secrets), CacheSettings(_secrets_dir=secrets)

@@ -64,7 +64,7 @@ def create_app(parts: Parts) -> FastAPI:
 def _hot_routes(parts: Parts) -> list[Route]:
     # Routes are matched one after the other: the most called come first.
     def route(path: str, protocol: str, decode: Decode) -> Route:
-        endpoint = InferenceEndpoint(protocol, decode, parts.gateway, parts.metrics, parts.limits)
+        endpoint = InferenceEndpoint(protocol, decode, parts.gateway, parts.metrics, parts.requests, parts.limits)
         return Route(path, endpoint, methods=["POST"])
 
     return [

@@ -11,6 +11,7 @@ from gateway.gather import Gatherer
 from gateway.membership import Membership
 from gateway.metrics import Metrics, PartsCollector
 from gateway.pipeline import Gateway
+from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
 from gateway.worker_client import WorkerClient
 from gateway.workers import Workers
@@ -33,6 +34,7 @@ class Parts:
     membership: Membership
     gateway: Gateway
     metrics: Metrics
+    requests: RequestLog
     limits: Limits
 
 
@@ -66,6 +68,7 @@ def open_parts(settings: GatewaySettings, storage: StorageSettings, caching: Cac
         membership=membership,
         gateway=Gateway(membership, gatherer, cache),
         metrics=metrics,
+        requests=RequestLog(settings),
         limits=Limits(
             admission, settings.max_body_bytes, settings.default_timeout_ms / 1000, settings.max_timeout_ms / 1000
         ),

@@ -34,6 +34,27 @@ class GatewaySettings(BaseSettings):
     )
     health_interval_s: float = Field(1.0, gt=0, description="How often each worker is asked whether it is ready.")
 
+    log_sample: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of the requests that went well which are logged; of those that failed all are.",
+    )
+    log_payload_bytes: int = Field(
+        0, ge=0, le=64 << 10, description="How much of a JSON body is logged with its request; 0 for nothing of it."
+    )
+    log_redact: tuple[str, ...] = Field(
+        ("authorization", "password", "secret", "token", "api_key"),
+        description="Fields of a JSON body whose values are not logged, as a JSON list of names.",
+    )
+
+    @field_validator("admin_token")
+    @classmethod
+    def _fits_a_header(cls, token: str | None) -> str | None:
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ValueError("use letters, digits and signs of ASCII: it travels in a header")
+        return token
+
     @field_validator("upstream")
     @classmethod
     def _leads_somewhere(cls, upstream: str | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from headrace import bench_command, infer_command, models_command, options, status_command
+from headrace import bench_command, infer_command, models_command, options, status_command, top_command
 from headrace.errors import CommandError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ def up(
 
 app.add_typer(models_command.app, name="models")
 app.command("status")(status_command.status)
+app.command("top")(top_command.top)
 app.command("infer")(infer_command.infer)
 app.command("bench")(bench_command.bench)
 

@@ -18,13 +18,18 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table without lines, whose cells are printed as they are."""
+    """`table`, printed."""
+    Console(highlight=False).print(table(columns, rows))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table without lines, whose cells are shown as they are."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(str(cell).replace("[", "\\[") for cell in row))
-    Console(highlight=False).print(table)
+    return table
 
 
 def print_pairs(pairs: Mapping[str, object]) -> None:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup, TyperOption
 from cache.settings import CacheSettings
 from gateway.settings import GatewaySettings
 from headrace import cli
+from model_service.protocol.logs import LogSettings
 from model_service.settings import WorkerSettings
 from storage.settings import StorageSettings
 
@@ -20,6 +21,7 @@ SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Worker", WorkerSettings),
     ("Registry and artifacts (gateway, worker, command)", StorageSettings),
     ("Response cache (gateway)", CacheSettings),
+    ("Logs (gateway, worker)", LogSettings),
 )
 HEAD = """\
 # Configuration

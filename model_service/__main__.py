@@ -7,6 +7,7 @@ import signal
 import socket
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 from uuid import uuid4
 
 import uvicorn
@@ -14,7 +15,7 @@ import uvloop
 
 from model_service.app import create_app
 from model_service.models import Models, use_one_arena
-from model_service.protocol import server
+from model_service.protocol import logs, server
 from model_service.reconcile import Reconciler
 from model_service.settings import WorkerSettings
 from storage.artifacts import open_store
@@ -82,13 +83,20 @@ async def serve(settings: WorkerSettings, storage: StorageSettings) -> None:
 def main() -> None:
     """Read the environment, once, and serve."""
     use_one_arena()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(logs.LogSettings())
     secrets = os.environ.get("HEADRACE_SECRETS_DIR")
     settings, storage = WorkerSettings(_secrets_dir=secrets), StorageSettings(_secrets_dir=secrets)
     # uvicorn raises the signal again once it has stopped: a worker that was told to stop has not failed.
     signal.signal(signal.SIGTERM, _end)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, suppress(KeyboardInterrupt):
-        runner.run(serve(settings, storage))
+    status: Any = 0
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, suppress(KeyboardInterrupt):
+            runner.run(serve(settings, storage))
+    except SystemExit as ended:
+        status = ended.code
+    # All is closed. Python itself would still wait for a thread in which an engine hangs, for ever.
+    logging.shutdown()
+    os._exit(status or 0)
 
 
 def _end(sig: int, frame: FrameType | None) -> None:

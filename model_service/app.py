@@ -31,7 +31,7 @@ def create_app(models: Models, reconciler: Reconciler, settings: WorkerSettings)
 
     hot = infer_routes(models, settings.max_body_bytes)
     app = HotFirst(
-        routes=[*hot, *routes(models, reconciler, prometheus_registry(models))],
+        routes=[*hot, *routes(models, reconciler, prometheus_registry(models, reconciler))],
         lifespan=lifespan,
         exception_handlers={HTTPException: _refusal, Exception: _refusal},
     )

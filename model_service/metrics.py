@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from model_service.models import LoadedModel, Models
+from model_service.reconcile import STATES, Reconciler
 from model_service.statistics import Histogram
 
 LABELS = ("model", "version")
@@ -20,9 +21,9 @@ class ModelCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         requests = CounterMetricFamily(
-            "headrace_worker_requests", "Requests answered, by result.", labels=[*LABELS, "result"]
+            "headrace_worker_requests", "Requests answered, by outcome.", labels=[*LABELS, "outcome"]
         )
-        rows = CounterMetricFamily("headrace_worker_rows", "Rows that ran through the engine.", labels=LABELS)
+        in_flight = GaugeMetricFamily("headrace_worker_in_flight", "Requests not answered yet.", labels=LABELS)
         tokens = CounterMetricFamily("headrace_worker_tokens", "Tokens that ran, padding left out.", labels=LABELS)
         padding = CounterMetricFamily("headrace_worker_padding_tokens", "Tokens that were padding.", labels=LABELS)
         dropped = CounterMetricFamily(
@@ -30,7 +31,9 @@ class ModelCollector(Collector):
         )
         waiting = GaugeMetricFamily("headrace_worker_waiting_rows", "Rows in the queue.", labels=LABELS)
         latency = HistogramMetricFamily(
-            "headrace_worker_request_seconds", "From a decoded request to its answer.", labels=LABELS
+            "headrace_worker_request_seconds",
+            "From a decoded request to its answer, where there was one.",
+            labels=LABELS,
         )
         queue = HistogramMetricFamily("headrace_worker_queue_seconds", "How long an item waited.", labels=LABELS)
         batch = HistogramMetricFamily("headrace_worker_batch_rows", "Rows in a batch.", labels=LABELS)
@@ -40,7 +43,7 @@ class ModelCollector(Collector):
             requests.add_metric([*labels, "success"], numbers.success.count)
             for kind, failure in numbers.failures.items():
                 requests.add_metric([*labels, kind], failure.count)
-            rows.add_metric(labels, numbers.rows)
+            in_flight.add_metric(labels, numbers.in_flight)
             tokens.add_metric(labels, numbers.tokens)
             padding.add_metric(labels, numbers.padded_tokens - numbers.tokens)
             dropped.add_metric(labels, numbers.dropped)
@@ -52,13 +55,31 @@ class ModelCollector(Collector):
                 (engine, numbers.engine),
             ):
                 family.add_metric(labels, _buckets(histogram), histogram.sum)
-        return [requests, rows, tokens, padding, dropped, waiting, latency, queue, batch, engine]
+        return [requests, in_flight, tokens, padding, dropped, waiting, latency, queue, batch, engine]
 
 
-def prometheus_registry(models: Models) -> CollectorRegistry:
+class StateCollector(Collector):
+    """How far every version is that this worker has to do with."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
+
+    def collect(self) -> Iterable[Metric]:
+        states = GaugeMetricFamily(
+            "headrace_worker_version_state", "1 for the state that the version is in.", labels=[*LABELS, "state"]
+        )
+        for slot in self._reconciler.slots:
+            for state in STATES:
+                version = slot.version
+                states.add_metric([version.model, str(version.number), state], float(state == slot.state))
+        return [states]
+
+
+def prometheus_registry(models: Models, reconciler: Reconciler) -> CollectorRegistry:
     """A registry of this application's own: several may live in one process."""
     registry = CollectorRegistry()
     registry.register(ModelCollector(models))
+    registry.register(StateCollector(reconciler))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)

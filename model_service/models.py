@@ -61,6 +61,7 @@ class LoadedModel:
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer `request` with the outputs that it names, or all of them. Raises ServingError."""
         started = monotonic()
+        self.statistics.in_flight += 1
         try:
             response = await self._answer(request)
         except (Exception, asyncio.CancelledError) as error:
@@ -69,6 +70,8 @@ class LoadedModel:
                 kind = "ClientGone"
             self.statistics.failures[kind].add(monotonic() - started)
             raise
+        finally:
+            self.statistics.in_flight -= 1
         seconds = monotonic() - started
         self.statistics.success.add(seconds)
         self.statistics.latency.observe(seconds)

@@ -58,6 +58,7 @@ class Statistics:
     `compute` counts each item with the whole time of its batch, `batches` counts each batch once, by its rows.
     """
 
+    in_flight: int = 0
     success: Duration = field(default_factory=Duration)
     failures: dict[str, Duration] = field(default_factory=lambda: defaultdict(Duration))  # by class of error
     latency: Histogram = field(default_factory=lambda: Histogram(SECONDS))

@@ -13,6 +13,7 @@ from gateway.api import compression
 from gateway.api.errors import refuse
 from gateway.metrics import Metrics
 from gateway.pipeline import Answer, Gateway
+from gateway.request_log import RequestLog
 from model_service.protocol import headers as names
 from model_service.protocol import http
 from model_service.protocol.errors import ClientGone, ModelNotReady, ServingError
@@ -59,16 +60,20 @@ class Limits:
 class InferenceEndpoint:
     """Serves one protocol's inference requests."""
 
-    def __init__(self, protocol: str, decode: Decode, gateway: Gateway, metrics: Metrics, limits: Limits) -> None:
+    def __init__(
+        self, protocol: str, decode: Decode, gateway: Gateway, metrics: Metrics, requests: RequestLog, limits: Limits
+    ) -> None:
         self._protocol = protocol
         self._decode = decode
         self._gateway = gateway
         self._metrics = metrics
+        self._requests = requests
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = monotonic()
         model = version = outcome = ""
+        body = b""
         headers = http.headers_of(scope)
         request_id = (names.REQUEST_ID, headers.get(names.REQUEST_ID) or os.urandom(8).hex().encode())
         try:
@@ -96,7 +101,11 @@ class InferenceEndpoint:
             outcome = "InternalError"
             log.exception("request %s failed", request_id[1].decode("latin-1"))
             await refuse(scope, send, ServingError("internal error"), [request_id])
-        self._metrics.answered(self._protocol, model, version, outcome, monotonic() - started)
+        seconds = monotonic() - started
+        trace = http.recorded_trace(headers)
+        self._metrics.answered(self._protocol, model, version, outcome, seconds, trace)
+        if self._requests.wants(outcome):
+            self._requests.write(request_id[1], trace, self._protocol, model, version, outcome, seconds, body)
 
     async def _answer(self, question: Question, no_cache: bool) -> Answer:
         request, no_cache = question.request, no_cache or question.no_cache
@@ -107,7 +116,8 @@ class InferenceEndpoint:
                 left = 0.0 if request.deadline is None else request.deadline - monotonic()
                 if not question.wait or error.retry_after is None or left <= _WAIT_S:
                     raise  # better this reason than that the deadline passed
-            await asyncio.sleep(_WAIT_S)
+            with self._limits.admission.left():
+                await asyncio.sleep(_WAIT_S)
 
     def _deadline(self, headers: Headers, started: float) -> float:
         asked = http.deadline_of(headers, started)

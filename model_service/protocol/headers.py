@@ -18,6 +18,8 @@ TIMEOUT_MS: Final = b"x-request-timeout-ms"
 # What Envoy is told about the same thing, and what it tells a worker.
 ENVOY_UPSTREAM_TIMEOUT_MS: Final = b"x-envoy-upstream-rq-timeout-ms"
 ENVOY_TIMEOUT_MS: Final = b"x-envoy-expected-rq-timeout-ms"
+# Which trace a request is part of (W3C Trace Context).
+TRACEPARENT: Final = b"traceparent"
 # hit, miss or bypass: what the response cache had to do with this answer.
 CACHE_STATUS: Final = b"x-cache"
 # The class of an error in `errors.py`, so that it survives the hop from worker to gateway.

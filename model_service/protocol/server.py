@@ -53,10 +53,11 @@ class CorkedTransport:
 
 
 class ClientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over a corked transport; who asks for it in time hears at once that the client hangs up.
+    """uvicorn's protocol over a corked transport; who asks for it in time hears that the client hangs up.
 
     One request of a connection is served at a time, so there is one to tell. ASGI has it ask again and again instead,
-    which takes a task for each request.
+    which takes a task for each request. While another request waits behind it (pipelining, which clients hardly use),
+    nothing is read from the connection, and its end is not seen either: then the deadline is the end.
     """
 
     on_lost: Callable[[], None] | None = None
@@ -68,6 +69,8 @@ class ClientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self.on_lost is not None:
             self.on_lost()
+        if self.scope is not None:
+            cast(Scope, self.scope).pop(CONNECTION, None)  # or connection and scope would keep each other alive
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -135,5 +138,6 @@ def config(app: Any, host: str, port: int, *, drain_s: int) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=75,  # above what load balancers keep their idle connections for
         timeout_graceful_shutdown=drain_s,
+        log_config=None,  # as everything else in the process
         log_level="warning",
     )

@@ -104,7 +104,7 @@ def test_a_version_is_measured_before_it_is_promoted(up: Up, tmp_path: Path) -> 
     requests = {
         line.partition('version="')[2][0]
         for line in httpx.get(f"{up.url}/metrics").text.splitlines()
-        if line.startswith("headrace_gateway_requests_total{") and 'model="tried"' in line
+        if line.startswith("headrace_gateway_request_seconds_count{") and 'model="tried"' in line
     }
     assert requests == {"2"}
     result = headrace("bench", "tried", "--version", "7", "--url", up.url, "--token", TOKEN)

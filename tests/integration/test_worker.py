@@ -211,7 +211,7 @@ def test_work_for_a_client_that_hangs_up_is_dropped(worker: Worker) -> None:
     connection.request("POST", "/v2/models/minilm/infer", body)
     worker.until(lambda: worker.metric("headrace_worker_waiting_rows", model="minilm"))
     connection.close()
-    worker.until(lambda: worker.metric("headrace_worker_requests_total", model="minilm", result="ClientGone"))
+    worker.until(lambda: worker.metric("headrace_worker_requests_total", model="minilm", outcome="ClientGone"))
     assert worker.metric("headrace_worker_waiting_rows", model="minilm") == 0
     assert worker.metric("headrace_worker_dropped_items_total", model="minilm") > before
 
@@ -222,10 +222,10 @@ def test_requests_are_counted(worker: Worker) -> None:
         return int(statistics["inference_stats"]["success"]["count"])
 
     counted = count()
-    exported = worker.metric("headrace_worker_requests_total", model="double", version="1", result="success")
+    exported = worker.metric("headrace_worker_requests_total", model="double", version="1", outcome="success")
     assert worker.infer("double", DOUBLE, 1).status_code == 200
     assert count() == counted + 1
-    after = worker.metric("headrace_worker_requests_total", model="double", version="1", result="success")
+    after = worker.metric("headrace_worker_requests_total", model="double", version="1", outcome="success")
     assert after == exported + 1
     assert "process_resident_memory_bytes" in worker.http.get("/metrics").text
 

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -8,10 +9,13 @@ import pytest
 from cache.settings import CacheSettings, open_cache
 from gateway.admission import Admission
 from gateway.api import oip
-from gateway.api.endpoint import InferenceEndpoint, Limits
+from gateway.api.endpoint import InferenceEndpoint, Limits, Question
 from gateway.metrics import Metrics
 from gateway.pipeline import Gateway
-from model_service.protocol.http import CONNECTION, Receive
+from gateway.request_log import RequestLog
+from gateway.routing import build_table
+from gateway.settings import GatewaySettings
+from model_service.protocol.http import CONNECTION, Headers, Receive
 from tests.unit.gateway.models import model
 from tests.unit.gateway.test_pipeline import FakeRoutes, FakeWorkers
 
@@ -73,7 +77,14 @@ def admission() -> Admission:
 def endpoint(workers: FakeWorkers, admission: Admission) -> InferenceEndpoint:
     routes = FakeRoutes(model(1, aliases={"stable": 1}))
     gateway = Gateway(routes, workers, open_cache(CacheSettings(redis_url=None)))
-    return InferenceEndpoint("oip", oip.decode, gateway, Metrics(), Limits(admission, 1000, MINUTE, MINUTE))
+    return InferenceEndpoint(
+        "oip",
+        oip.decode,
+        gateway,
+        Metrics(),
+        RequestLog(GatewaySettings(log_sample=1)),
+        Limits(admission, 1000, MINUTE, MINUTE),
+    )
 
 
 async def until(condition: Any) -> None:
@@ -136,4 +147,25 @@ async def test_more_than_the_limit_at_once_are_refused_before_their_bodies_are_r
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"inputs": []}'])
 async def test_a_refused_request_keeps_no_place(endpoint: InferenceEndpoint, admission: Admission, body: bytes) -> None:
     assert await Client(endpoint, body).status() == 400
+    assert admission.in_flight == 0
+
+
+async def test_who_waits_for_a_model_to_load_takes_no_place_from_others(
+    workers: FakeWorkers, admission: Admission
+) -> None:
+    routes = FakeRoutes(model(1, aliases={"stable": 1}))
+    gateway = Gateway(routes, workers, open_cache(CacheSettings(redis_url=None)))
+    loaded, routes.table = routes.table, build_table([model(1, aliases={"stable": 1})], {})
+
+    def waits(path: Mapping[str, str], headers: Headers, body: bytes) -> Question:
+        return replace(oip.decode(path, headers, body), wait=True)
+
+    endpoint = InferenceEndpoint(
+        "oip", waits, gateway, Metrics(), RequestLog(GatewaySettings()), Limits(admission, 1000, MINUTE, MINUTE)
+    )
+    waiting = [Client(endpoint, BODY) for _ in range(2 * admission.limit)]
+    await asyncio.sleep(0.01)
+    assert admission.in_flight == 0
+    routes.table = loaded
+    assert [await client.status() for client in waiting] == [200] * len(waiting)
     assert admission.in_flight == 0

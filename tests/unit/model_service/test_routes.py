@@ -187,7 +187,7 @@ async def test_requests_are_counted_by_model_and_version(served: Served) -> None
     everything = (await served.client.get("/v2/models/stats")).json()["model_stats"]
     assert [entry["version"] for entry in everything] == ["1", "2"]
     lines = (await served.client.get("/metrics")).text.splitlines()
-    assert 'headrace_worker_requests_total{model="small",result="success",version="2"} 3.0' in lines
-    assert 'headrace_worker_requests_total{model="small",result="EngineFailed",version="2"} 1.0' in lines
-    assert 'headrace_worker_rows_total{model="small",version="1"} 0.0' in lines
+    assert 'headrace_worker_requests_total{model="small",outcome="success",version="2"} 3.0' in lines
+    assert 'headrace_worker_requests_total{model="small",outcome="EngineFailed",version="2"} 1.0' in lines
+    assert 'headrace_worker_in_flight{model="small",version="1"} 0.0' in lines
     assert 'headrace_worker_engine_seconds_bucket{le="+Inf",model="small",version="2"} 3.0' in lines

@@ -1,0 +1,118 @@
+"""The dashboards and alerts of deploy/, asked of a Prometheus that scraped the platform as it answered."""
+
+import itertools
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.compose.stack import DEPLOY, NO_CACHE, Stack, run
+from tests.platform import make_artifacts
+from tests.unit.deploy.dashboards import OF_PROMETHEUS, Query, alerts, dashboards, metrics_in, queries
+from training.artifact import write_manifest
+
+LIMIT_S = 90  # several scrapes, and the longest rate
+
+
+@pytest.fixture(scope="module")
+def model(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that takes texts, as only those are padded."""
+    return stack.publish(make_artifacts(tmp_path_factory.mktemp("made"))["sentiment"])
+
+
+def ask(stack: Stack, model: str, number: int) -> None:
+    """Once for each outcome: missed, found, past the cache, and refused."""
+    texts = {"name": "text", "datatype": "BYTES", "shape": [2], "data": ["good", f"good, or {number} times bad"]}
+    body = {"inputs": [texts]}
+    for asked, headers in ((body, {}), (body, {}), (body, NO_CACHE), ({"inputs": []}, {})):
+        stack.http.post(f"/v2/models/{model}/infer", json=asked, headers=headers)
+
+
+def result(stack: Stack, expression: str) -> list[dict[str, Any]]:
+    """The series that an expression evaluates to now. What Prometheus does not understand fails the test."""
+    answer = stack.prometheus.get("/api/v1/query", params={"query": expression})
+    assert answer.status_code == 200, f"{expression}\n{answer.text}"
+    found: list[dict[str, Any]] = answer.json()["data"]["result"]
+    return found
+
+
+def has_data(stack: Stack, query: Query, model: str) -> bool:
+    """Whether there is a series with a number: a quantile of nothing is one with NaN."""
+    # What Grafana puts in place of the variables.
+    expression = query.expression.replace("$__rate_interval", "20s").replace("$model", model)
+    return any(not math.isnan(float(series["value"][1])) for series in result(stack, expression))
+
+
+@pytest.fixture(scope="module")
+def scraped(stack: Stack, model: str) -> Stack:
+    """A platform that answers in every way, until Prometheus has seen that for the whole of a rate's range."""
+    give_up = time.monotonic() + LIMIT_S
+    for number in itertools.count():
+        for step in range(10):
+            ask(stack, model, 10 * number + step)
+            time.sleep(0.1)
+        missing = [query for query in queries() if not has_data(stack, query, model)]
+        if not missing:
+            break
+        assert time.monotonic() < give_up, "no data for\n" + "\n".join(map(str, missing))
+    return stack
+
+
+def test_every_query_of_every_dashboard_has_data(scraped: Stack, model: str) -> None:
+    ask(scraped, model, -1)
+    assert [str(query) for query in queries() if not has_data(scraped, query, model)] == []
+
+
+def test_dashboards_offer_the_models_that_there_are(scraped: Stack, model: str) -> None:
+    asked = {variable["query"] for board in dashboards().values() for variable in board["templating"]["list"]}
+    (metric,) = {query.removeprefix("label_values(").removesuffix(", model)") for query in asked}
+    assert model in {series["metric"]["model"] for series in result(scraped, metric)}
+
+
+def test_every_metric_of_an_alert_is_scraped(scraped: Stack) -> None:
+    for alert in alerts():
+        for name in metrics_in(alert["expr"]) - OF_PROMETHEUS:
+            assert result(scraped, f'{{__name__=~"{name}(_count)?"}}'), (alert["alert"], name)
+
+
+def test_prometheus_has_every_alert_and_none_fires_on_a_platform_that_is_well(scraped: Stack) -> None:
+    (group,) = scraped.prometheus.get("/api/v1/rules").json()["data"]["groups"]
+    assert [rule["name"] for rule in group["rules"]] == [alert["alert"] for alert in alerts()]
+    scraped.until(lambda: {rule["health"] for rule in rules(scraped)} == {"ok"})
+    assert [rule["name"] for rule in rules(scraped) if rule["state"] == "firing"] == []
+
+
+def test_a_version_that_crashes_on_the_workers_sets_off_its_alert(scraped: Stack, tmp_path: Path) -> None:
+    content = b"no graph"
+    (tmp_path / "model.onnx").write_bytes(content)
+    spec = {"datatype": "FP32", "shape": [-1, 4]}
+    fields = {"name": "broken", "inputs": [{"name": "x", **spec}], "outputs": [{"name": "y", **spec}]}
+    manifest = write_manifest(tmp_path, ["model.onnx"], {**fields, "model": "model.onnx"})
+    scraped.http.put(f"/admin/files/{manifest.files[0].sha256}", content=content).raise_for_status()
+    body = {"manifest": manifest.model_dump(mode="json")}
+    scraped.http.post("/admin/models/broken/versions", json=body).raise_for_status()
+    try:
+        scraped.until(lambda: alerting(scraped, "VersionFailed") == [{"model": "broken", "version": "1"}])
+    finally:
+        scraped.http.delete("/admin/models/broken").raise_for_status()
+
+
+def test_alerts_fire_when_they_should_and_only_then(stack: Stack) -> None:
+    (prometheus,) = stack.compose("images", "--quiet", "prometheus").split()
+    root = DEPLOY.parent
+    command = ["docker", "run", "--rm", "--network", "none", "--volume", f"{root}:{root}:ro"]
+    run([*command, "--entrypoint", "promtool", prometheus, "test", "rules", str(root / "tests/compose/alerts.yml")])
+
+
+def rules(stack: Stack) -> list[dict[str, Any]]:
+    (group,) = stack.prometheus.get("/api/v1/rules").json()["data"]["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+def alerting(stack: Stack, name: str) -> list[dict[str, str]]:
+    """The models and versions for which an alert fires or, before its time, waits to."""
+    (rule,) = [rule for rule in rules(stack) if rule["name"] == name]
+    return [{label: alert["labels"][label] for label in ("model", "version")} for alert in rule["alerts"]]
