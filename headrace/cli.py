@@ -4,12 +4,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from headrace import bench_command, infer_command, models_command, options, status_command, top_command
 from headrace.errors import CommandError
+
+LoadBalancer = Literal["gateway", "envoy"]
 
 app = typer.Typer(
     help="Serve models: start a platform on this machine, ship model versions, ask them.",
@@ -26,6 +28,9 @@ def up(
     workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes; they share the cores.")] = 2,
     data: options.Data = options.DATA,
     demo: Annotated[bool, typer.Option("--demo", help="Make and register the models digits and minilm.")] = False,
+    load_balancer: Annotated[
+        LoadBalancer, typer.Option(help="What chooses a worker for each request: the gateway, or Envoy behind it.")
+    ] = "gateway",
     as_json: Annotated[
         bool, typer.Option("--json", help="Once it answers, print where as JSON; all else goes to standard error.")
     ] = False,
@@ -39,7 +44,9 @@ def up(
     from headrace.local import up as run
     from headrace.plan import Options
 
-    asyncio.run(run(Options(host, port, workers, data, demo, as_json), Console(highlight=False, stderr=as_json)))
+    asyncio.run(
+        run(Options(host, port, workers, data, demo, load_balancer, as_json), Console(highlight=False, stderr=as_json))
+    )
 
 
 app.add_typer(models_command.app, name="models")

@@ -59,7 +59,7 @@ async def _serve(options: Options, data: DataFolder, platform: Platform, url: st
         async with LocalRegistry.open(data.database_url, str(data.artifacts)) as registry:
             for replica in await registry.replicas():  # of a run that was killed: this one holds the folder alone
                 await registry.rows.forget(replica.id)
-            for process in (*platform.workers, platform.gateway):
+            for process in platform.serving:
                 await process.start()
             starting = _become_ready(options, data, registry, url, status)
             await first_of(starting, *(process.must_not_end() for process in platform.processes))
@@ -133,6 +133,8 @@ async def _stop(platform: Platform, console: Console) -> None:
     """The gateway first, so that nothing new comes in; then the workers; the cache last, since the gateway uses it."""
     with console.status("stopping"):
         await platform.gateway.stop(GRACE_S)
+        if platform.envoy is not None:
+            await platform.envoy.stop(GRACE_S)
         await asyncio.gather(*(worker.stop(GRACE_S) for worker in platform.workers))
         await platform.valkey.stop(GRACE_S)
     console.print("stopped")

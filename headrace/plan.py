@@ -5,8 +5,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from headrace.data_folder import DataFolder
+from headrace.envoy import envoy
 from headrace.errors import CommandError
 from headrace.ports import free_port
 from headrace.process import Process, Program
@@ -23,6 +25,7 @@ class Options:
     workers: int
     data: Path
     demo: bool
+    load_balancer: Literal["gateway", "envoy"]
     as_json: bool
 
 
@@ -32,29 +35,42 @@ class Platform:
 
     valkey: Process
     workers: tuple[Process, ...]
+    envoy: Process | None
     gateway: Process
 
     @property
+    def serving(self) -> tuple[Process, ...]:
+        """What stands on the way of a request, from its end to its beginning."""
+        return (*self.workers, *([self.envoy] if self.envoy else []), self.gateway)
+
+    @property
     def processes(self) -> tuple[Process, ...]:
-        return (self.valkey, *self.workers, self.gateway)
+        return (self.valkey, *self.serving)
 
 
 def plan(options: Options, data: DataFolder, socket: Path) -> Platform:
     """The cores are shared out among the workers, so that they don't fight over them."""
     registry = {"HEADRACE_DATABASE_URL": data.database_url, "HEADRACE_ARTIFACTS_URL": str(data.artifacts)}
     threads = max(1, len(os.sched_getaffinity(0)) // options.workers)
+    ports = [free_port() for _ in range(options.workers)]
     workers = [
-        _python(data, f"worker-{n}", "model_service", registry | _worker(data, free_port(), threads))
-        for n in range(1, options.workers + 1)
+        _python(data, f"worker-{n}", "model_service", registry | _worker(data, port, threads))
+        for n, port in enumerate(ports, 1)
     ]
     gateway = {
         "HEADRACE_GATEWAY_HOST": options.host,
         "HEADRACE_GATEWAY_PORT": str(options.port),
         "HEADRACE_CACHE_REDIS_URL": f"unix://{socket}",
     }
+    balancer = None
+    if options.load_balancer == "envoy":
+        port = free_port()
+        balancer = envoy(data, port, ports)
+        gateway["HEADRACE_GATEWAY_UPSTREAM"] = f"http://127.0.0.1:{port}"
     return Platform(
         valkey=_valkey(data, socket),
         workers=tuple(workers),
+        envoy=balancer,
         gateway=_python(data, "gateway", "gateway", registry | gateway),
     )
 

@@ -158,3 +158,19 @@ def test_ctrl_c_while_starting_leaves_nothing_running(tmp_path: Path) -> None:
 
 def dot(a: list[float], b: list[float]) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def test_envoy_may_balance_and_a_killed_worker_costs_no_request(tmp_path: Path) -> None:
+    with running(tmp_path / "data", free_port(), "--demo", "--load-balancer", "envoy") as up:
+        assert any("envoy" in command for command in up.left().values())
+        pixels = {"name": "pixels", "datatype": "FP32", "shape": [1, 64], "data": [0.0] * 64}
+        victims = [pid for pid, command in up.left().items() if command.rstrip().endswith("-m model_service")]
+        with httpx.Client(base_url=up.url, headers={"cache-control": "no-cache"}, timeout=30) as client:
+            statuses = set()
+            for number in range(200):
+                if number == 50:
+                    os.kill(victims[-1], signal.SIGKILL)
+                statuses.add(client.post("/v2/models/digits/infer", json={"inputs": [pixels]}).status_code)
+        assert statuses == {200}
+        assert up.interrupt() == 0
+        assert up.left() == {}
