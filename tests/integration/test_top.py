@@ -62,7 +62,8 @@ def test_a_frame_says_what_each_model_and_each_worker_does(asked: Platform) -> N
     assert refused["p50_ms"] is None
 
     (worker,) = frame["workers"]
-    assert (worker["url"], worker["state"], worker["ready"]) == (asked.worker_url, "running", len(asked.artifacts))
+    assert (worker["url"], worker["state"]) == (asked.worker_url, "running")
+    assert worker["ready"] >= len(asked.artifacts)  # other tests may have published more
     assert worker["requests_per_s"] == pytest.approx(2 / 3 * model["requests_per_s"], rel=0.3)
     assert worker["cores"] > 0
     assert worker["memory_bytes"] > 10_000_000
