@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
+docker buildx version >/dev/null 2>&1 || { echo "this needs Docker's buildx" >&2; exit 1; }
 : >.env.partial
 while read -r variable image; do
     digest=$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$image") || {
