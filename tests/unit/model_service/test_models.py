@@ -1,7 +1,9 @@
-from asyncio import create_task, gather
+from asyncio import create_task, gather, get_running_loop, sleep
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from model_service.protocol.errors import (
     InvalidInput,
     ModelNotFound,
     ModelNotReady,
+    Overloaded,
     TooLarge,
 )
 from model_service.protocol.messages import InferRequest, RequestedOutput
@@ -115,6 +118,43 @@ async def test_what_the_queue_refuses_is_never_prepared() -> None:
     for request, error in ((ask(1, 2, 3), TooLarge), (ask(1, deadline=0.0), DeadlineExceeded)):
         with pytest.raises(error):
             await loaded.infer(request)
+    assert task.threads == []
+
+
+async def test_rows_that_are_being_prepared_have_their_place_in_the_queue() -> None:
+    class Slowly(Preparing):
+        def prepare(self, request: InferRequest) -> list[Item]:
+            begun.set()
+            gate.wait()
+            return super().prepare(request)
+
+    begun, gate = Event(), Event()
+    engine = Multiplying()
+    described = TWO.model_copy(update={"batching": TWO.batching.model_copy(update={"max_queue_rows": 2})})
+    loaded = LoadedModel("small", 1, described, engine, Slowly(engine, described))
+    first = create_task(loaded.infer(InferRequest("small", None, [bytes_tensor("x", 2 * [bytes(10_000)])])))
+    await until(begun.is_set)
+    with pytest.raises(Overloaded):
+        await loaded.infer(ask(1))
+    gate.set()
+    await first
+    await loaded.infer(ask(1))
+
+
+async def test_what_waited_too_long_for_a_thread_is_not_prepared() -> None:
+    engine = Multiplying()
+    loaded = LoadedModel("small", 1, TWO, engine, task := Preparing(engine))
+    late = InferRequest("small", None, [bytes_tensor("x", [bytes(10_000)])], deadline=monotonic() + 0.05)
+    workers = ThreadPoolExecutor(1)
+    get_running_loop().set_default_executor(workers)
+    gate = Event()
+    workers.submit(gate.wait)
+    waiting = create_task(loaded.infer(late))
+    while monotonic() < (late.deadline or 0):
+        await sleep(0.01)
+    gate.set()
+    with pytest.raises(DeadlineExceeded):
+        await waiting
     assert task.threads == []
 
 
