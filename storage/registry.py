@@ -296,6 +296,4 @@ def _as_stored(manifest: Manifest) -> tuple[str, dict[str, Any], Manifest]:
 
 async def _check_files(manifest: Manifest, has: Callable[[str], Awaitable[bool]]) -> None:
     if missing := [f"{file.path} ({file.sha256})" for file in manifest.files if not await has(file.sha256)]:
-        raise MissingFile(
-            f"upload these files first, PUT /admin/files/<sha256>: {', '.join(missing)}"
-        )
+        raise MissingFile(f"upload these files first, PUT /admin/files/<sha256>: {', '.join(missing)}")
