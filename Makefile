@@ -9,7 +9,7 @@ BIN := .venv/bin
 LOCKS := deploy/locks
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help up test check reference hooks compose-up compose-test bench bench-peers lock clean
+.PHONY: help up test check reference hooks compose-up compose-test bench bench-peers scaling lock clean
 
 help: ## what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -51,6 +51,9 @@ bench: .venv/test.stamp ## measure this machine; results go to loadtests/results
 
 bench-peers: .venv/test.stamp ## install the other servers that `make bench` compares with, each in its own environment
 	@$(BIN)/python -m loadtests.peers $(ARGS)
+
+scaling: .venv/test.stamp ## simulate the autoscalers over a recorded day and write docs/scaling.md; options: make scaling ARGS="--measure"
+	@$(BIN)/python -m loadtests.scaling $(ARGS)
 
 lock: .venv/bin/python ## write deploy/locks again after a change to pyproject.toml; newer versions: make lock ARGS=--upgrade
 	@$(INSTALL) --quiet uv
