@@ -3,7 +3,7 @@
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from model_service.protocol.address import address_of
+from model_service.protocol.address import OptionalUrl
 
 
 class GatewaySettings(BaseSettings):
@@ -19,7 +19,7 @@ class GatewaySettings(BaseSettings):
         repr=False,
         description="Bearer token of the admin API. Without one the admin API answers on a loopback address only.",
     )
-    upstream: str | None = Field(
+    upstream: OptionalUrl = Field(
         None,
         description="URL of a load balancer (Envoy) before the workers. The gateway then neither balances nor retries.",
     )
@@ -54,10 +54,3 @@ class GatewaySettings(BaseSettings):
         if token is not None and not (token.isascii() and token.isprintable()):
             raise ValueError("use letters, digits and signs of ASCII: it travels in a header")
         return token
-
-    @field_validator("upstream")
-    @classmethod
-    def _leads_somewhere(cls, upstream: str | None) -> str | None:
-        if upstream:
-            address_of(upstream)
-        return upstream

@@ -91,8 +91,8 @@ class Batcher:
         Raises Overloaded (full queue), DeadlineExceeded as soon as it has passed, EngineFailed, ModelNotReady once
         closing. Cancelling it takes its items out of the queue.
         """
+        self.admit(sum([item.rows for item in items]), deadline)
         now = monotonic()
-        self._admit(sum([item.rows for item in items]), deadline, now)
         loop = asyncio.get_running_loop()
         if not items:
             return []
@@ -111,7 +111,16 @@ class Batcher:
 
     def admit(self, rows: int, deadline: float | None = None) -> None:
         """Raise what `submit` would raise at once for that many rows."""
-        self._admit(rows, deadline, monotonic())
+        limit = self._settings.max_queue_rows
+        if self._closing:
+            raise ModelNotReady("this version is being unloaded", retry_after=1)
+        if rows > limit:
+            raise TooLarge(f"the request has {rows} rows, the model's queue holds {limit}: send it in parts")
+        waiting = self._queue.rows + self._reserved
+        if waiting + rows > limit:
+            raise Overloaded(f"{waiting} rows wait, the queue holds {limit}", retry_after=self._wait_s())
+        if deadline is not None and deadline <= monotonic():
+            raise DeadlineExceeded
 
     @contextmanager
     def reserved(self, rows: int) -> Iterator[None]:
@@ -141,18 +150,6 @@ class Batcher:
     @property
     def waiting_rows(self) -> int:
         return self._queue.rows
-
-    def _admit(self, rows: int, deadline: float | None, now: float) -> None:
-        limit = self._settings.max_queue_rows
-        if self._closing:
-            raise ModelNotReady("this version is being unloaded", retry_after=1)
-        if rows > limit:
-            raise TooLarge(f"the request has {rows} rows, the model's queue holds {limit}: send it in parts")
-        waiting = self._queue.rows + self._reserved
-        if waiting + rows > limit:
-            raise Overloaded(f"{waiting} rows wait, the queue holds {limit}", retry_after=self._wait_s())
-        if deadline is not None and deadline <= now:
-            raise DeadlineExceeded
 
     def _wait_s(self) -> float:
         """How long the queue takes to empty, at the rate last seen."""

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from model_service.protocol.address import address_of
+from model_service.protocol.address import OptionalUrl
 
 
 class WorkerSettings(BaseSettings):
@@ -16,7 +16,7 @@ class WorkerSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8001, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    url: str | None = Field(
+    url: OptionalUrl = Field(
         None,
         description="URL under which gateways reach this worker; unless given, http://host:port as it listens,"
         " with the machine's name for all addresses.",
@@ -42,13 +42,6 @@ class WorkerSettings(BaseSettings):
     )
     stop_timeout_s: int = Field(30, ge=1, description="How long requests may take to finish after that.")
     max_body_bytes: int = Field(64 << 20, ge=1, description="Largest request body, before and after decompression.")
-
-    @field_validator("url")
-    @classmethod
-    def _leads_somewhere(cls, url: str | None) -> str | None:
-        if url:
-            address_of(url)
-        return url
 
     def threads_or_cores(self) -> int:
         """`threads`, or the cores that this process may use."""

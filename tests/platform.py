@@ -51,23 +51,31 @@ class Platform:
         return self.url.removeprefix("http://")
 
     def publish(self, folder: Path, name: str | None = None, alias: str | None = None, **changed: Any) -> int:
-        """Upload what is in `folder` and publish it, under another name or with other fields: the version's number."""
-        found = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
-        manifest = Manifest.model_validate({**found.model_dump(), "name": name or found.name, **changed})
-        for file in manifest.files:
-            if self.http.head(f"/admin/files/{file.sha256}").status_code != 200:
-                with (folder / file.path).open("rb") as content:
-                    self.http.put(f"/admin/files/{file.sha256}", content=content).raise_for_status()
-        body = {"manifest": manifest.model_dump(mode="json"), "alias": alias}
-        answer = self.http.post(f"/admin/models/{manifest.name}/versions", json=body)
-        assert answer.status_code == 200, answer.text
-        number: int = answer.json()["number"]
+        """As `publish`: the version's number."""
+        number: int = publish(self.http, folder, name, alias, **changed)["number"]
         return number
 
     def wait_until_ready(self, model: str, version: int | str | None = None) -> None:
         """Until a worker has loaded it and the gateway knows."""
         path = f"/v2/models/{model}/ready" if version is None else f"/v2/models/{model}/versions/{version}/ready"
         servers.wait_for(lambda: self.http.get(path).status_code == 200, self.worker, self.worker_log)
+
+
+def publish(
+    http: httpx.Client, folder: Path, name: str | None = None, alias: str | None = None, **changed: Any
+) -> dict[str, Any]:
+    """Upload what is in `folder` and publish it, under another name or with other fields: the version."""
+    found = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    manifest = Manifest.model_validate({**found.model_dump(), "name": name or found.name, **changed})
+    for file in manifest.files:
+        if http.head(f"/admin/files/{file.sha256}").status_code != 200:
+            with (folder / file.path).open("rb") as content:
+                http.put(f"/admin/files/{file.sha256}", content=content).raise_for_status()
+    body = {"manifest": manifest.model_dump(mode="json"), "alias": alias}
+    answer = http.post(f"/admin/models/{manifest.name}/versions", json=body)
+    assert answer.status_code == 200, answer.text
+    version: dict[str, Any] = answer.json()
+    return version
 
 
 @contextmanager

@@ -5,10 +5,8 @@ import zlib
 from typing import Final
 
 from model_service.protocol import headers as names
-from model_service.protocol.http import Headers
+from model_service.protocol.http import ZLIB_WINDOWS, Headers
 
-# zlib's window bits: what `deflate` means in HTTP is zlib's own format.
-_WINDOWS: Final = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 _FASTEST: Final = 1
 # A body above this takes longer than a trip to a thread.
 _INLINE: Final = 16 * 1024
@@ -21,7 +19,7 @@ def wanted(headers: Headers) -> bytes | None:
     models do: only who was told to ask for one coding has it.
     """
     coding = headers.get(names.ACCEPT_ENCODING)
-    return coding if coding in _WINDOWS else None
+    return coding if coding in ZLIB_WINDOWS else None
 
 
 async def compress(body: bytes, coding: bytes) -> bytes:
@@ -32,5 +30,5 @@ async def compress(body: bytes, coding: bytes) -> bytes:
 
 
 def _compress(body: bytes, coding: bytes) -> bytes:
-    stream = zlib.compressobj(_FASTEST, wbits=_WINDOWS[coding])
+    stream = zlib.compressobj(_FASTEST, wbits=ZLIB_WINDOWS[coding])
     return stream.compress(body) + stream.flush()

