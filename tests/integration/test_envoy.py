@@ -157,7 +157,7 @@ async def test_a_connection_that_breaks_is_tried_once_more_elsewhere(balanced: B
         scope["headrace.connection"].transport.abort()
 
     balanced.workers[0].answer = hang_up
-    answers = await balanced.ask(9)
+    answers = await balanced.ask(100)
     assert {(answer.status_code, answer.text) for answer in answers} <= {(200, "b"), (200, "c")}
     assert balanced.workers[0].asked >= 1
     assert await balanced.stat("upstream_rq_retry") == balanced.workers[0].asked
