@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Literal
 
+from cache.lookup import Lookup
 from cache.memory_store import MemoryStore
 from cache.stats import CacheStats
 from cache.store import HELD, Entry, Store
@@ -22,6 +23,7 @@ class _Flight:
     """One lookup and, where it finds nothing, one computation, for everybody who asks in the meantime."""
 
     task: asyncio.Task[tuple[bytes, Outcome]]
+    owner: Any
     waiters: int = 0
 
 
@@ -59,26 +61,31 @@ class ResponseCache:
         return value
 
     async def get_or_compute(
-        self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]]
+        self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]], lookup: Lookup | None = None
     ) -> tuple[bytes, Outcome]:
         """The value under `key`, from `compute` where it isn't cached, and then cached for `ttl_s` seconds.
 
         Whoever asks while it is being computed waits for the same computation, and gets its exception if it raises. It
-        is cancelled when the last of them is. With a `ttl_s` of 0 nothing is cached or shared.
+        is cancelled when the last of them is. With a `ttl_s` of 0 nothing is cached or shared. `lookup` is told how it
+        went.
         """
         value = self.peek(key)
         if value is not None:
+            _decide(lookup, "hit", "memory")
             return value, "hit"
         if ttl_s <= 0:
             self.stats.misses += 1
+            _decide(lookup, "miss")
             return await compute(), "miss"
         flight = self._flights.get(key)
         if flight is None:
-            flight = _Flight(asyncio.create_task(self._find(key, ttl_s, compute)))
-            self._flights[key] = flight
+            task = asyncio.create_task(self._find(key, ttl_s, compute, lookup))
+            flight = self._flights[key] = _Flight(task, lookup and lookup.owner)
             flight.task.add_done_callback(lambda _: self._forget(key, flight))
         else:
             self.stats.joins += 1
+            if lookup is not None:
+                lookup.outcome, lookup.joined = "join", flight.owner
         flight.waiters += 1
         try:
             return await asyncio.shield(flight.task)
@@ -97,12 +104,16 @@ class ResponseCache:
             await self._shared.close()
         await self._memory.close()
 
-    async def _find(self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]]) -> tuple[bytes, Outcome]:
-        if self._shared is not None and (entry := await self._ask(self._shared, key)) is not None:
+    async def _find(
+        self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]], lookup: Lookup | None
+    ) -> tuple[bytes, Outcome]:
+        if self._shared is not None and (entry := await self._ask(self._shared, key, lookup)) is not None:
             self.stats.hits_redis += 1
             self._memory.keep(key, entry.value, min(ttl_s, entry.ttl_s))
+            _decide(lookup, "hit", "redis")
             return entry.value, "hit"
         self.stats.misses += 1
+        _decide(lookup, "miss")
         try:
             value = await compute()
         except BaseException:
@@ -117,16 +128,22 @@ class ResponseCache:
                 self._write(self._shared.set, key, value, ttl_s)
         return value, "miss"
 
-    async def _ask(self, shared: Store, key: bytes) -> Entry | None:
+    async def _ask(self, shared: Store, key: bytes, lookup: Lookup | None) -> Entry | None:
         """The shared entry; None, once it is for us to compute it."""
+        if lookup is not None:
+            lookup.asked = monotonic()
         found = await shared.get(key)
         if found is HELD:
             self.stats.lease_waits += 1
+            if lookup is not None:
+                lookup.waited = True
             give_up, pause = monotonic() + self._lease_s, _FIRST_POLL_S
             while found is HELD and monotonic() < give_up:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LAST_POLL_S)
                 found = await shared.get(key)
+        if lookup is not None:
+            lookup.answered = monotonic()
         return found if isinstance(found, Entry) else None
 
     def _release(self, key: bytes) -> None:
@@ -144,3 +161,10 @@ class ResponseCache:
     def _forget(self, key: bytes, flight: _Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
+
+
+def _decide(
+    lookup: Lookup | None, outcome: Literal["hit", "miss"], store: Literal["memory", "redis"] | None = None
+) -> None:
+    if lookup is not None:
+        lookup.outcome, lookup.store, lookup.decided = outcome, store, monotonic()

@@ -10,7 +10,7 @@ from cache.settings import CacheSettings
 from gateway.app import create_app
 from gateway.parts import open_parts
 from gateway.settings import GatewaySettings
-from model_service.protocol import logs, server
+from model_service.protocol import logs, server, tracing
 from storage.settings import StorageSettings
 
 DRAIN_S = 30
@@ -23,7 +23,8 @@ def main() -> None:
     secrets = os.environ.get("HEADRACE_SECRETS_DIR")
     settings = GatewaySettings(_secrets_dir=secrets)
     storage, caching = StorageSettings(_secrets_dir=secrets), CacheSettings(_secrets_dir=secrets)
-    app = create_app(open_parts(settings, storage, caching))
+    tracer = tracing.open_tracer(tracing.TracingSettings(), "headrace-gateway")
+    app = create_app(open_parts(settings, storage, caching, tracer))
     listening = server.listen(settings.host, settings.port)
     gateway = uvicorn.Server(server.config(app, settings.host, settings.port, drain_s=DRAIN_S))
     server.leave_start_up_alone()

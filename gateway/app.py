@@ -33,6 +33,7 @@ def create_app(parts: Parts) -> FastAPI:
         parts.client.close()
         await parts.cache.close()
         await parts.database.close()
+        await asyncio.to_thread(parts.tracer.close)
 
     app = _Application(
         title=meta.NAME,
@@ -64,7 +65,9 @@ def create_app(parts: Parts) -> FastAPI:
 def _hot_routes(parts: Parts) -> list[Route]:
     # Routes are matched one after the other: the most called come first.
     def route(path: str, protocol: str, decode: Decode) -> Route:
-        endpoint = InferenceEndpoint(protocol, decode, parts.gateway, parts.metrics, parts.requests, parts.limits)
+        endpoint = InferenceEndpoint(
+            protocol, decode, parts.gateway, parts.metrics, parts.requests, parts.limits, parts.tracer, path
+        )
         return Route(path, endpoint, methods=["POST"])
 
     return [

@@ -7,12 +7,14 @@ waits for company: a request leaves at once while a worker is free, and those th
 import asyncio
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final, Protocol
 
 from gateway.routing import Target
 from model_service.protocol.errors import EngineFailed, InvalidInput, TooLarge
 from model_service.protocol.messages import InferRequest, InferResponse
 from model_service.protocol.tensors import Tensor, join_bytes
+from model_service.protocol.tracing import MODEL, VERSION, Span, ending
 
 # Of requests together. Where there is more to compute, the cost of a request is no longer what counts; and a worker's
 # limit is for the body of one.
@@ -27,12 +29,13 @@ class Workers(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """A request that waits, and then the group that it left with."""
+    """A request that waits, and then the group that it left with. `arrived` is monotonic seconds."""
 
     target: Target
     request: InferRequest
     rows: int
     answer: asyncio.Future[InferResponse]
+    arrived: float
     group: "_Group | None" = None
 
 
@@ -75,7 +78,7 @@ class Gatherer:
                 return await self._workers.infer(target, request)
             finally:
                 self._landed(key, lane)
-        member = _Member(target, request, rows, asyncio.get_running_loop().create_future())
+        member = _Member(target, request, rows, asyncio.get_running_loop().create_future(), monotonic())
         lane.waiting.append(member)
         try:
             return await member.answer
@@ -101,10 +104,11 @@ class Gatherer:
 
     async def _answer(self, members: Sequence[_Member]) -> None:
         if len(members) == 1:
+            _record_wait(members)
             return await self._answer_alone(members[0])
         self.gathered += len(members)
         try:
-            response = await self._workers.infer(members[-1].target, _merged(members))
+            response = await self._ask_together(members)
             answers = list(_parts(response, [member.rows for member in members]))
         except (InvalidInput, EngineFailed, TooLarge):
             await asyncio.gather(*map(self._answer_alone, members))
@@ -115,6 +119,14 @@ class Gatherer:
             for member, answer in zip(members, answers, strict=True):
                 _settle(member, answer)
         return None
+
+    async def _ask_together(self, members: Sequence[_Member]) -> InferResponse:
+        target, merged = members[-1].target, _merged(members)
+        if (group := _record_group(members)) is None:
+            return await self._workers.infer(target, merged)
+        merged.span = group
+        with ending(group):
+            return await self._workers.infer(target, merged)
 
     async def _answer_alone(self, member: _Member) -> None:
         try:
@@ -130,6 +142,25 @@ def _settle(member: _Member, outcome: InferResponse | Exception) -> None:
         member.answer.set_exception(outcome)
     else:
         member.answer.set_result(outcome)
+
+
+def _record_group(members: Sequence[_Member]) -> Span | None:
+    """The span of what they have asked a worker together, where any of them is recorded."""
+    recorded = [member.request.span for member in members if member.request.span is not None]
+    if not recorded:
+        return None
+    target = members[-1].target
+    named = {MODEL: target.model, VERSION: target.version}
+    group = recorded[0].shared("gathered", monotonic(), recorded, {**named, "headrace.gathered.requests": len(members)})
+    _record_wait(members, group)
+    return group
+
+
+def _record_wait(members: Sequence[_Member], group: Span | None = None) -> None:
+    for member in members:
+        if member.request.span is not None:
+            links = [] if group is None else [group]
+            member.request.span.begin("gather", member.arrived, links=links).end(monotonic())
 
 
 def _next(lane: _Lane) -> list[_Member]:
@@ -175,7 +206,9 @@ def _merged(members: Sequence[_Member]) -> InferRequest:
     first = requests[0]
     # Each request's own deadline is its endpoint's business: the worker may work until the last one of them.
     latest = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)
-    return InferRequest(first.model, first.version, inputs, first.outputs, deadline=latest)
+    return InferRequest(
+        first.model, first.version, inputs, first.outputs, deadline=latest, trace_headers=first.trace_headers
+    )
 
 
 def _parts(response: InferResponse, rows: Sequence[int]) -> Iterator[InferResponse]:

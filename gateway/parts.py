@@ -15,6 +15,7 @@ from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
 from gateway.worker_client import WorkerClient
 from gateway.workers import Workers
+from model_service.protocol.tracing import UNTRACED, Tracer
 from storage.artifacts import ArtifactStore, open_store
 from storage.database import Database
 from storage.registry import Registry
@@ -36,9 +37,12 @@ class Parts:
     metrics: Metrics
     requests: RequestLog
     limits: Limits
+    tracer: Tracer
 
 
-def open_parts(settings: GatewaySettings, storage: StorageSettings, caching: CacheSettings) -> Parts:
+def open_parts(
+    settings: GatewaySettings, storage: StorageSettings, caching: CacheSettings, tracer: Tracer = UNTRACED
+) -> Parts:
     """Nothing here talks to the outside yet; the application's life cycle does that."""
     database = Database.open(storage.database_url)
     registry = Registry(database)
@@ -52,7 +56,7 @@ def open_parts(settings: GatewaySettings, storage: StorageSettings, caching: Cac
         upstream=settings.upstream,
     )
     # Exactly one layer retries: with a load balancer before the workers, it is that one.
-    workers = Workers(client, Balancer(), upstream=bool(settings.upstream))
+    workers = Workers(client, Balancer(), upstream=bool(settings.upstream), tracer=tracer)
     gatherer = Gatherer(workers)
     cache = open_cache(caching)
     admission = Admission(settings.max_in_flight)
@@ -72,4 +76,5 @@ def open_parts(settings: GatewaySettings, storage: StorageSettings, caching: Cac
         limits=Limits(
             admission, settings.max_body_bytes, settings.default_timeout_ms / 1000, settings.max_timeout_ms / 1000
         ),
+        tracer=tracer,
     )

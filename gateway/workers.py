@@ -20,6 +20,7 @@ from model_service.protocol.errors import (
 )
 from model_service.protocol.messages import InferRequest, InferResponse
 from model_service.protocol.status import from_wire
+from model_service.protocol.tracing import MODEL, STATUS_CODE, UNTRACED, VERSION, Span, Tracer, step
 
 
 @dataclass(slots=True)
@@ -33,10 +34,13 @@ class WorkerStats:
 class Workers:
     """With `upstream`, a load balancer stands before the workers: it does the retrying, and is told the deadline."""
 
-    def __init__(self, client: WorkerClient, balancer: Balancer, *, upstream: bool = False) -> None:
+    def __init__(
+        self, client: WorkerClient, balancer: Balancer, *, upstream: bool = False, tracer: Tracer = UNTRACED
+    ) -> None:
         self.stats = WorkerStats()
         self._client = client
         self._balancer = balancer
+        self._tracer = tracer
         self._attempts = 1 if upstream else 2
         self._timeouts = (headers.TIMEOUT_MS, headers.ENVOY_UPSTREAM_TIMEOUT_MS) if upstream else (headers.TIMEOUT_MS,)
 
@@ -45,6 +49,12 @@ class Workers:
 
         Raises the worker's own error; WorkerUnavailable where no connection held; DeadlineExceeded.
         """
+        if request.span is None:
+            return await self._balance(target, request, None)
+        with step(request.span, "balance", {MODEL: target.model, VERSION: target.version}) as span:
+            return await self._balance(target, request, span)
+
+    async def _balance(self, target: Target, request: InferRequest, span: Span | None) -> InferResponse:
         body, json_length = encode_request(request)
         replica: Replica | None = None
         for attempt in range(self._attempts):
@@ -54,7 +64,11 @@ class Workers:
             try:
                 # An inference changes nothing, so asking twice is safe however far the first attempt got.
                 lines = self._lines(json_length, request.deadline)
-                reply = await self._client.request(replica, b"POST", target.path, lines, body)
+                if span is None:
+                    lines += request.trace_headers or self._tracer.unrecorded()
+                    reply = await self._client.request(replica, b"POST", target.path, lines, body)
+                else:
+                    reply = await self._traced(span, attempt, replica, target, lines, body)
             except ConnectionFailed as error:
                 self.stats.connection_failures += 1
                 replica.failed()
@@ -65,6 +79,24 @@ class Workers:
             finally:
                 replica.outstanding -= 1
         raise WorkerUnavailable(f"no worker could be reached: {failure}", retry_after=1)
+
+    async def _traced(
+        self, balance: Span, attempt: int, replica: Replica, target: Target, lines: bytes, body: bytes
+    ) -> Reply:
+        attributes: dict[str, str | int] = {
+            "http.request.method": "POST",
+            "server.address": replica.host,
+            "server.port": replica.port,
+            "url.full": replica.url.rstrip("/") + target.path.decode(),
+        }
+        if attempt:
+            attributes["http.request.resend_count"] = attempt
+        with step(balance, "POST", attributes, kind="client") as span:
+            reply = await self._client.request(replica, b"POST", target.path, lines + span.headers, body)
+            span.set({STATUS_CODE: reply.status})
+            if reply.status >= 400:
+                span.fail(str(reply.status))
+        return reply
 
     def _lines(self, json_length: int, deadline: float | None) -> bytes:
         lines = b"%b: %d\r\n" % (headers.INFERENCE_HEADER_CONTENT_LENGTH, json_length)

@@ -13,6 +13,7 @@ from cache.settings import CacheSettings
 from gateway.settings import GatewaySettings
 from headrace import cli
 from model_service.protocol.logs import LogSettings
+from model_service.protocol.tracing import TracingSettings
 from model_service.settings import WorkerSettings
 from storage.settings import StorageSettings
 
@@ -22,6 +23,7 @@ SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Registry and artifacts (gateway, worker, command)", StorageSettings),
     ("Response cache (gateway)", CacheSettings),
     ("Logs (gateway, worker)", LogSettings),
+    ("Tracing (gateway, worker)", TracingSettings),
 )
 HEAD = """\
 # Configuration

@@ -15,7 +15,7 @@ import uvloop
 
 from model_service.app import create_app
 from model_service.models import Models, use_one_arena
-from model_service.protocol import logs, server
+from model_service.protocol import logs, server, tracing
 from model_service.reconcile import Reconciler
 from model_service.settings import WorkerSettings
 from storage.artifacts import open_store
@@ -55,7 +55,7 @@ class DrainingServer(uvicorn.Server):
         super().handle_exit(sig, None)
 
 
-async def serve(settings: WorkerSettings, storage: StorageSettings) -> None:
+async def serve(settings: WorkerSettings, storage: StorageSettings, tracer: tracing.Tracer) -> None:
     """Serve until SIGTERM or SIGINT."""
     listening = server.listen(settings.host, settings.port)
     port = listening.getsockname()[1]
@@ -70,7 +70,7 @@ async def serve(settings: WorkerSettings, storage: StorageSettings) -> None:
         replica_id=f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid4().hex[:8]}",
         url=url,
     )
-    app = create_app(models, reconciler, settings)
+    app = create_app(models, reconciler, settings, tracer)
     config = server.config(app, settings.host, port, drain_s=settings.stop_timeout_s)
     server.leave_start_up_alone()
     log.info("worker on %s", url)
@@ -86,12 +86,13 @@ def main() -> None:
     logs.configure(logs.LogSettings())
     secrets = os.environ.get("HEADRACE_SECRETS_DIR")
     settings, storage = WorkerSettings(_secrets_dir=secrets), StorageSettings(_secrets_dir=secrets)
+    tracer = tracing.open_tracer(tracing.TracingSettings(), "headrace-worker")
     # uvicorn raises the signal again once it has stopped: a worker that was told to stop has not failed.
     signal.signal(signal.SIGTERM, _end)
     status: Any = 0
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, suppress(KeyboardInterrupt):
-            runner.run(serve(settings, storage))
+            runner.run(serve(settings, storage, tracer))
     except SystemExit as ended:
         status = ended.code
     # All is closed. Python itself would still wait for a thread in which an engine hangs, for ever.

@@ -12,12 +12,15 @@ from starlette.responses import JSONResponse
 from model_service.metrics import prometheus_registry
 from model_service.models import Models
 from model_service.protocol.server import HotFirst
+from model_service.protocol.tracing import UNTRACED, Tracer
 from model_service.reconcile import Reconciler
 from model_service.routes import infer_routes, routes
 from model_service.settings import WorkerSettings
 
 
-def create_app(models: Models, reconciler: Reconciler, settings: WorkerSettings) -> Starlette:
+def create_app(
+    models: Models, reconciler: Reconciler, settings: WorkerSettings, tracer: Tracer = UNTRACED
+) -> Starlette:
     """Serves `models` while the reconciler, which runs as long as the application does, loads and unloads them."""
 
     @asynccontextmanager
@@ -28,8 +31,9 @@ def create_app(models: Models, reconciler: Reconciler, settings: WorkerSettings)
         with suppress(asyncio.CancelledError):
             await reconciling
         await reconciler.close()
+        await asyncio.to_thread(tracer.close)
 
-    hot = infer_routes(models, settings.max_body_bytes)
+    hot = infer_routes(models, settings.max_body_bytes, tracer)
     app = HotFirst(
         routes=[*hot, *routes(models, reconciler, prometheus_registry(models, reconciler))],
         lifespan=lifespan,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
+from model_service.batch_spans import record_batch, record_dropped
 from model_service.protocol.errors import (
     DeadlineExceeded,
     EngineFailed,
@@ -16,6 +17,7 @@ from model_service.protocol.errors import (
     ServingError,
     TooLarge,
 )
+from model_service.protocol.tracing import NOTHING, Attributes, Span
 from model_service.queue import Entry, Queue
 from model_service.statistics import Statistics
 from model_service.tasks.base import Item
@@ -28,16 +30,22 @@ Run = Callable[[Sequence[Item]], Sequence[Any]]
 class _Call:
     """One `submit`: its entries, and the future that they fulfil together."""
 
-    __slots__ = ("deadline", "entries", "future", "left", "results")
+    __slots__ = ("deadline", "entries", "future", "left", "results", "span")
 
     def __init__(
-        self, items: Sequence[Item], arrived: float, deadline: float | None, future: asyncio.Future[list[Any]]
+        self,
+        items: Sequence[Item],
+        arrived: float,
+        deadline: float | None,
+        future: asyncio.Future[list[Any]],
+        span: Span | None,
     ) -> None:
         self.entries = [Entry(item, self, index, arrived) for index, item in enumerate(items)]
         self.results: list[Any] = [None] * len(items)
         self.left = len(items)
         self.deadline = deadline
         self.future = future
+        self.span = span
 
     def expire(self) -> None:
         if not self.future.done():
@@ -66,12 +74,20 @@ class Batcher:
 
     `run` gets a batch's items and returns one result for each. Where it raises, the items run once more, one by one,
     so that only those at fault fail. A batch that waits for company (see `Batching`) waits only while another runs.
+    `named` is what the spans of batches say beside their sizes.
     """
 
     def __init__(
-        self, run: Run, settings: Batching, *, instances: int = 1, statistics: Statistics | None = None
+        self,
+        run: Run,
+        settings: Batching,
+        *,
+        instances: int = 1,
+        statistics: Statistics | None = None,
+        named: Attributes = NOTHING,
     ) -> None:
         self._run = run
+        self._named = named
         self._settings = settings
         self._instances = self._idle = instances
         self._threads = ThreadPoolExecutor(instances, thread_name_prefix="engine")
@@ -85,18 +101,18 @@ class Batcher:
         self._drained = asyncio.Event()
         self.statistics = statistics or Statistics()
 
-    async def submit(self, items: Sequence[Item], deadline: float | None = None) -> list[Any]:
+    async def submit(self, items: Sequence[Item], deadline: float | None = None, span: Span | None = None) -> list[Any]:
         """The items' results, in their order. `deadline` is monotonic seconds.
 
         Raises Overloaded (full queue), DeadlineExceeded as soon as it has passed, EngineFailed, ModelNotReady once
-        closing. Cancelling it takes its items out of the queue.
+        closing. Cancelling it takes its items out of the queue. `span` is told of the queue, the batch and the engine.
         """
         self.admit(sum([item.rows for item in items]), deadline)
         now = monotonic()
         loop = asyncio.get_running_loop()
         if not items:
             return []
-        call = _Call(items, now, deadline, loop.create_future())
+        call = _Call(items, now, deadline, loop.create_future(), span)
         for entry in call.entries:
             self._queue.add(entry)
         self._look_soon(loop)
@@ -160,10 +176,12 @@ class Batcher:
         self._forget(call)
 
     def _forget(self, call: _Call) -> None:
-        for entry in call.entries:
-            if entry.number >= 0:
-                self.statistics.dropped += 1
-                self._queue.discard(entry)
+        waiting = [entry for entry in call.entries if entry.number >= 0]
+        for entry in waiting:
+            self.statistics.dropped += 1
+            self._queue.discard(entry)
+        if waiting and call.span is not None:
+            record_dropped(call.span, waiting[0].arrived, monotonic())
         self._settle()
 
     def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -219,12 +237,14 @@ class Batcher:
     def _finish(self, batch: list[Entry[_Call]], results: Sequence[Any], rows: int, started: float) -> None:
         self._idle += 1
         self._running.remove(batch)
-        rate = rows * self._instances / max(monotonic() - started, 1e-6)
+        ended = monotonic()
+        rate = rows * self._instances / max(ended - started, 1e-6)
         self._rows_per_s += (rate - self._rows_per_s) * (0.1 if self._rows_per_s else 1.0)
         for entry, result in zip(batch, results, strict=True):
             entry.owner.answer(entry.index, result)
         # After the answers, as a call that failed wants no more runs; before anyone who was answered goes on.
         self._look()
+        record_batch(batch, results, started, ended, self._named)
 
     def _give_up(self, after_s: float) -> None:
         log.warning("the engine has not come back after %g s: what it runs and what waits is given up", after_s)

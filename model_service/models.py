@@ -5,7 +5,7 @@ import ctypes
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from time import monotonic, perf_counter, time
+from time import monotonic, time
 from typing import Any, Final
 
 from model_service.batcher import Batcher
@@ -13,6 +13,7 @@ from model_service.engines.base import Engine
 from model_service.protocol.errors import DeadlineExceeded, InvalidInput, ModelNotFound, ServingError
 from model_service.protocol.messages import InferRequest, InferResponse
 from model_service.protocol.tensors import Tensor
+from model_service.protocol.tracing import MODEL, VERSION, Attributes
 from model_service.statistics import Statistics
 from model_service.tasks.base import Item, Task
 from storage.manifest import Manifest
@@ -33,8 +34,13 @@ class LoadedModel:
         self._engine = engine
         self._task = task
         self._outputs = {spec.name for spec in manifest.outputs}
+        self.named: Attributes = {MODEL: name, VERSION: str(number)}  # what its spans say
         self._batcher = Batcher(
-            self._run, manifest.batching, instances=manifest.engine.instances, statistics=self.statistics
+            self._run,
+            manifest.batching,
+            instances=manifest.engine.instances,
+            statistics=self.statistics,
+            named=self.named,
         )
 
     @classmethod
@@ -99,7 +105,7 @@ class LoadedModel:
                 items = await asyncio.to_thread(self._prepare, request)
         else:
             items = self._task.prepare(request)
-        results = await self._batcher.submit(items, request.deadline)
+        results = await self._batcher.submit(items, request.deadline, request.span)
         if large:
             answer = await asyncio.to_thread(self._task.respond, request, items, results)
         else:
@@ -114,14 +120,19 @@ class LoadedModel:
 
     def _run(self, items: Sequence[Item]) -> Sequence[Any]:
         """One batch, in a thread."""
-        start = perf_counter()
+        start = monotonic()
         inputs = self._task.collate(items)
-        collated = perf_counter()
-        outputs = self._engine.run(inputs)
-        ran = perf_counter()
+        collated = monotonic()
+        try:
+            outputs = self._engine.run(inputs)
+        finally:
+            ran = monotonic()
+            times = (collated, ran)
+            for item in items:
+                item.ran = times
         results = self._task.scatter(items, outputs)
         rows = sum([item.rows for item in items])
-        self.statistics.ran(len(items), rows, collated - start, ran - collated, perf_counter() - ran)
+        self.statistics.ran(len(items), rows, collated - start, ran - collated, monotonic() - ran)
         return results
 
 

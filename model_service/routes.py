@@ -8,12 +8,16 @@ from typing import Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.routing import Route
 
-from model_service.models import Models
+from model_service.models import LoadedModel, Models
 from model_service.protocol import headers as names
 from model_service.protocol import http
 from model_service.protocol.codec import decode_request, encode_response
 from model_service.protocol.errors import ClientGone, ModelNotReady, ServingError
 from model_service.protocol.http import Receive, Scope, Send
+from model_service.protocol.logs import FIELDS
+from model_service.protocol.status import http_status
+from model_service.protocol.trace_context import recorded_trace
+from model_service.protocol.tracing import Tracer, end_request
 from model_service.reconcile import Reconciler
 from model_service.reports import metadata, repository_index, server_metadata, statistics
 
@@ -25,32 +29,46 @@ _VERSION: Final = "/v2/models/{model}/versions/{version}"
 
 
 class Infer:
-    """`POST /v2/models/{model}[/versions/{version}]/infer`, as JSON or with binary tensors."""
+    """`POST /v2/models/{model}[/versions/{version}]/infer`, as JSON or with binary tensors; `route` is which."""
 
-    def __init__(self, models: Models, max_body_bytes: int) -> None:
+    def __init__(self, models: Models, max_body_bytes: int, tracer: Tracer, route: str) -> None:
         self._models = models
         self._max_body_bytes = max_body_bytes
+        self._tracer = tracer
+        self._route = route
+        self._span_name = f"POST {route}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         arrived = monotonic()
+        headers = http.headers_of(scope)
+        span = self._tracer.request(self._span_name, headers, arrived)
+        loaded: LoadedModel | None = None
+        outcome: str = "success"
+        status: int | None = 200
         try:
-            headers = http.headers_of(scope)
             path = scope["path_params"]
-            model = self._models.get(path["model"], path.get("version"))
+            loaded = self._models.get(path["model"], path.get("version"))
             deadline, length = http.deadline_of(headers, arrived), http.json_length(headers)
             with http.Patience(scope):
                 body = await http.read_body(receive, headers, self._max_body_bytes)
-                request = await http.sized(len(body), decode_request, body, length, model.name, None, deadline)
-                response = await model.infer(request)
+                request = await http.sized(len(body), decode_request, body, length, loaded.name, None, deadline)
+                if span is not None:
+                    request.span = span
+                response = await loaded.infer(request)
             size = sum([len(tensor.data) for tensor in response.outputs])
             await http.send_inference(send, *await http.sized(size, encode_response, response, request))
-        except ClientGone:
-            return
+        except ClientGone as error:
+            outcome, status = type(error).__name__, None
         except ServingError as error:
+            outcome, status = type(error).__name__, http_status(error)
             await http.send_error(send, error)
         except Exception:
-            log.exception("%s failed", scope["path"])
+            outcome, status = "InternalError", 500
+            log.exception("%s failed", scope["path"], extra={FIELDS: {"trace_id": recorded_trace(headers)}})
             await http.send_error(send, ServingError("internal error"))
+        if span is not None:
+            about = {} if loaded is None else loaded.named
+            end_request(span, scope, self._route, status, outcome, about)
 
 
 class Told:
@@ -77,10 +95,10 @@ class Metrics:
         await http.send_answer(send, generate_latest(self._registry), [content_type])
 
 
-def infer_routes(models: Models, max_body_bytes: int) -> list[Route]:
+def infer_routes(models: Models, max_body_bytes: int, tracer: Tracer) -> list[Route]:
     """The hot ones; they are matched one after the other, and the gateway's comes first."""
-    infer = Infer(models, max_body_bytes)
-    return [Route(f"{path}/infer", infer, methods=["POST"]) for path in (_VERSION, _MODEL)]
+    paths = [f"{path}/infer" for path in (_VERSION, _MODEL)]
+    return [Route(path, Infer(models, max_body_bytes, tracer, path), methods=["POST"]) for path in paths]
 
 
 def routes(models: Models, reconciler: Reconciler, metrics: CollectorRegistry) -> list[Route]:

@@ -12,9 +12,9 @@ compile() { # compile LOCK ARGUMENT...
         --no-emit-index-url --no-emit-find-links --output-file "$lock" "$@"
 }
 
-compile test.txt pyproject.toml deploy/locks/build.in --extra local --extra demo --extra s3 --group test "$@"
-compile up.txt pyproject.toml deploy/locks/build.in --extra local --extra demo --constraint deploy/locks/test.txt "$@"
-compile serving.txt pyproject.toml --extra worker --extra s3 --constraint deploy/locks/test.txt "$@"
-compile gateway.txt pyproject.toml --extra s3 --constraint deploy/locks/test.txt "$@"
+compile test.txt pyproject.toml deploy/locks/build.in --extra local --extra demo --extra s3 --extra tracing --group test "$@"
+compile up.txt pyproject.toml deploy/locks/build.in --extra local --extra demo --extra tracing --constraint deploy/locks/test.txt "$@"
+compile serving.txt pyproject.toml --extra worker --extra s3 --extra tracing --constraint deploy/locks/test.txt "$@"
+compile gateway.txt pyproject.toml --extra s3 --extra tracing --constraint deploy/locks/test.txt "$@"
 compile cli.txt pyproject.toml --extra cli --extra s3 --constraint deploy/locks/test.txt "$@"
 compile weights.txt deploy/locks/weights.in --no-deps "$@"

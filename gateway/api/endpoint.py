@@ -19,8 +19,14 @@ from model_service.protocol import http
 from model_service.protocol.errors import ClientGone, ModelNotReady, ServingError
 from model_service.protocol.http import Headers, Receive, Scope, Send
 from model_service.protocol.messages import InferRequest
+from model_service.protocol.status import http_status
+from model_service.protocol.trace_context import handed_on, recorded_trace
+from model_service.protocol.tracing import MODEL, UNTRACED, VERSION, Tracer, end_request
 
 log = logging.getLogger(__name__)
+
+PROTOCOL: Final = "headrace.protocol"
+REQUEST_ID: Final = "headrace.request_id"
 
 _WAIT_S: Final = 0.1  # between two looks at whether a model that is waited for is loaded
 
@@ -58,10 +64,18 @@ class Limits:
 
 
 class InferenceEndpoint:
-    """Serves one protocol's inference requests."""
+    """Serves one protocol's inference requests, which come to `route`."""
 
     def __init__(
-        self, protocol: str, decode: Decode, gateway: Gateway, metrics: Metrics, requests: RequestLog, limits: Limits
+        self,
+        protocol: str,
+        decode: Decode,
+        gateway: Gateway,
+        metrics: Metrics,
+        requests: RequestLog,
+        limits: Limits,
+        tracer: Tracer = UNTRACED,
+        route: str = "",
     ) -> None:
         self._protocol = protocol
         self._decode = decode
@@ -69,21 +83,34 @@ class InferenceEndpoint:
         self._metrics = metrics
         self._requests = requests
         self._limits = limits
+        self._tracer = tracer
+        self._route = route
+        self._span_name = f"POST {route}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = monotonic()
         model = version = outcome = ""
         body = b""
+        status: int | None = 200
+        admitted = False
         headers = http.headers_of(scope)
+        span = self._tracer.request(self._span_name, headers, started)
         request_id = (names.REQUEST_ID, headers.get(names.REQUEST_ID) or os.urandom(8).hex().encode())
         try:
             deadline = self._deadline(headers, started)
             with self._limits.admission, http.Patience(scope, deadline):
                 body = await http.read_body(receive, headers, self._limits.body_bytes)
                 question = await http.sized(len(body), self._decode, scope["path_params"], headers, body)
-                question.request.deadline = deadline
-                if question.request.model in self._gateway.routes.table.models:
-                    model = question.request.model  # errors count for it too; other names would fill the memory
+                request = question.request
+                request.deadline = deadline
+                admitted = True
+                if span is not None:
+                    request.span = span
+                    span.begin("admission", started).end(monotonic())
+                elif names.TRACEPARENT in headers:
+                    request.trace_headers = handed_on(headers)
+                if request.model in self._gateway.routes.table.models:
+                    model = request.model  # errors count for it too; other names would fill the memory
                 answer = await self._answer(question, b"no-cache" in headers.get(names.CACHE_CONTROL, b"").lower())
             model, version, outcome = answer.response.model, answer.response.version, answer.cache
             size = sum([len(tensor.data) for tensor in answer.response.outputs])
@@ -93,19 +120,31 @@ class InferenceEndpoint:
                 described = [*described, (names.CONTENT_ENCODING, coding)]
             await http.send_answer(send, content, [*described, (names.CACHE_STATUS, answer.cache.encode()), request_id])
         except ClientGone as error:
-            outcome = type(error).__name__
+            outcome, status = type(error).__name__, None
         except ServingError as error:
-            outcome = type(error).__name__
+            outcome, status = type(error).__name__, http_status(error)
             await refuse(scope, send, error, [request_id])
         except Exception:
-            outcome = "InternalError"
+            outcome, status = "InternalError", 500
             log.exception("request %s failed", request_id[1].decode("latin-1"))
             await refuse(scope, send, ServingError("internal error"), [request_id])
         seconds = monotonic() - started
-        trace = http.recorded_trace(headers)
+        trace = recorded_trace(headers) if span is None else span.trace_id
         self._metrics.answered(self._protocol, model, version, outcome, seconds, trace)
         if self._requests.wants(outcome):
             self._requests.write(request_id[1], trace, self._protocol, model, version, outcome, seconds, body)
+        if span is not None:
+            if not admitted:
+                admission = span.begin("admission", started)
+                admission.fail(outcome)
+                admission.end(started + seconds)
+            about = {
+                PROTOCOL: self._protocol,
+                MODEL: model,
+                VERSION: version,
+                REQUEST_ID: request_id[1].decode("latin-1"),
+            }
+            end_request(span, scope, self._route, status, outcome, about)
 
     async def _answer(self, question: Question, no_cache: bool) -> Answer:
         request, no_cache = question.request, no_cache or question.no_cache

@@ -20,6 +20,7 @@ ENVOY_UPSTREAM_TIMEOUT_MS: Final = b"x-envoy-upstream-rq-timeout-ms"
 ENVOY_TIMEOUT_MS: Final = b"x-envoy-expected-rq-timeout-ms"
 # Which trace a request is part of (W3C Trace Context).
 TRACEPARENT: Final = b"traceparent"
+TRACESTATE: Final = b"tracestate"
 # hit, miss or bypass: what the response cache had to do with this answer.
 CACHE_STATUS: Final = b"x-cache"
 # The class of an error in `errors.py`, so that it survives the hop from worker to gateway.

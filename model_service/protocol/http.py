@@ -1,7 +1,6 @@
 """The ASGI pieces that worker and gateway share: bodies in, answers out, and the client that hangs up meanwhile."""
 
 import asyncio
-import re
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from math import ceil
@@ -36,7 +35,6 @@ OCTETS: Final = (names.CONTENT_TYPE, b"application/octet-stream")
 ZLIB_WINDOWS: Final = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 # What takes more bytes than this takes longer than a trip to a thread.
 _INLINE: Final = 64 * 1024
-_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
 
 # Under this name a request's scope has the connection that it came by.
 CONNECTION: Final = "headrace.connection"
@@ -92,15 +90,6 @@ def deadline_of(headers: Headers, arrived: float) -> float | None:
     wanted, envoy = _number(headers, names.TIMEOUT_MS), _number(headers, names.ENVOY_TIMEOUT_MS)
     timeouts = [timeout for timeout in (wanted, envoy or None) if timeout is not None]  # Envoy's 0 is "none"
     return arrived + min(timeouts) / 1000 if timeouts else None
-
-
-def recorded_trace(headers: Headers) -> str | None:
-    """The id of the trace that the request is part of, 32 hexadecimal digits, where its caller records that trace.
-
-    Source: W3C Trace Context, `traceparent`. What is no such header is not worth an error.
-    """
-    found = _TRACEPARENT.match(headers.get(names.TRACEPARENT, b""))
-    return found[1].decode() if found and int(found[2], 16) & 1 else None
 
 
 async def send_answer(send: Send, body: bytes, headers: Sequence[tuple[bytes, bytes]], status: int = 200) -> None:

@@ -1,8 +1,9 @@
 """How gateway and worker log: a line for a person, or one JSON object a line for a machine."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Final, Literal
 
 import orjson
@@ -47,6 +48,24 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=repr, option=orjson.OPT_UTC_Z).decode()
+
+
+class Rarely(logging.Filter):
+    """Of a logger that repeats itself: each of its messages once in `every_s` seconds, whatever is filled in."""
+
+    def __init__(self, every_s: float, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._clock = clock
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message, now = str(record.msg), self._clock()
+        said = self._said.get(message)
+        if said is not None and now - said < self._every_s:
+            return False
+        self._said[message] = now
+        return True
 
 
 def configure(settings: LogSettings) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model_service.protocol.tensors import Tensor
+from model_service.protocol.tracing import Span
 
 
 @dataclass(slots=True, frozen=True)
@@ -16,7 +17,11 @@ class RequestedOutput:
 
 @dataclass(slots=True)
 class InferRequest:
-    """`outputs` is empty where the client wants them all. `deadline` is a `time.monotonic()` in this process."""
+    """`outputs` is empty where the client wants them all. `deadline` is a `time.monotonic()` in this process.
+
+    `span` is there where the request's trace is recorded; `trace_headers` are header lines for whoever is asked on its
+    behalf, with the trace that the client named.
+    """
 
     model: str
     version: str | None
@@ -26,6 +31,8 @@ class InferRequest:
     id: str | None = None
     binary_output: bool = False
     deadline: float | None = None
+    span: Span | None = None
+    trace_headers: bytes = b""
 
 
 @dataclass(slots=True, frozen=True)

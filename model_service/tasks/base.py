@@ -20,13 +20,15 @@ from model_service.protocol.tensors import Tensor
 class Item:
     """`rows` rows for the engine, each `length` tokens long (0 where length means nothing).
 
-    Only items of equal `group` share a batch: for raw tensors, the shape of a row.
+    Only items of equal `group` share a batch: for raw tensors, the shape of a row. `ran` is from when to when the
+    engine ran it, in monotonic seconds.
     """
 
     features: Arrays
     rows: int = 1
     length: int = 0
     group: Hashable = None
+    ran: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from model_service.protocol.codec import decode_request, encode_response
 from model_service.protocol.http import json_length
 from model_service.protocol.messages import InferRequest, InferResponse
 from model_service.protocol.tensors import from_json
+from model_service.protocol.tracing import UNTRACED, Tracer
 from storage.manifest import Manifest
 from storage.migrate import upgrade
 from storage.settings import StorageSettings
@@ -52,7 +53,7 @@ class Application:
 
 
 @asynccontextmanager
-async def application(folder: Path, **settings: Any) -> AsyncIterator[Application]:
+async def application(folder: Path, tracer: Tracer = UNTRACED, **settings: Any) -> AsyncIterator[Application]:
     """The route table changes when something is changed or refreshed, and never by itself."""
     still = {"refresh_s": HOUR, "health_interval_s": HOUR, **settings}
     url = f"sqlite:///{folder / 'registry.db'}"
@@ -60,6 +61,7 @@ async def application(folder: Path, **settings: Any) -> AsyncIterator[Applicatio
         GatewaySettings(**still),
         StorageSettings(database_url=url, artifacts_url=str(folder / "artifacts")),
         CacheSettings(redis_url=None),
+        tracer,
     )
     await upgrade(url)
     app = create_app(parts)

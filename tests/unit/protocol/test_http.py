@@ -28,7 +28,6 @@ from model_service.protocol.http import (
     headers_of,
     json_length,
     read_body,
-    recorded_trace,
     send_answer,
     send_error,
     send_inference,
@@ -198,24 +197,6 @@ async def test_an_error_that_stays_has_no_retry_after() -> None:
     await send_error(sent, ModelNotFound("no 'm'"))
     assert sent.status == 404
     assert b"retry-after" not in sent.headers
-
-
-TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
-
-
-@pytest.mark.parametrize(
-    ("header", "trace"),
-    [
-        (b"00-" + TRACE + b"-00f067aa0ba902b7-01", TRACE.decode()),
-        (b"00-" + TRACE + b"-00f067aa0ba902b7-00", None),
-        (b"00-" + TRACE[:-1] + b"-00f067aa0ba902b7-01", None),
-        (b"nonsense", None),
-        (b"", None),
-    ],
-)
-def test_a_trace_counts_where_its_caller_records_it(header: bytes, trace: str | None) -> None:
-    assert recorded_trace({b"traceparent": header}) == trace
-    assert recorded_trace({}) is None
 
 
 class Client:

@@ -1,0 +1,64 @@
+"""What a trace says of a batch, told after the fact by the times that its entries bear."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+from model_service.protocol.errors import ServingError
+from model_service.protocol.tracing import Attributes, Span
+from model_service.queue import Entry
+
+ROWS: Final = "headrace.batch.rows"
+REQUESTS: Final = "headrace.batch.requests"
+TOKENS: Final = "headrace.batch.tokens"  # padding left out
+PADDING: Final = "headrace.batch.padding_tokens"
+
+
+class Call(Protocol):
+    """The request that an entry belongs to."""
+
+    span: Span | None
+
+
+C = TypeVar("C", bound=Call)
+
+
+def record_batch(
+    entries: Sequence[Entry[C]], results: Sequence[Any], started: float, ended: float, named: Attributes
+) -> None:
+    """The batch, linked to each of its requests that is recorded, and what each of these had of it."""
+    calls = {entry.owner: span for entry in entries if (span := entry.owner.span) is not None}
+    if not calls:
+        return
+    spans = list(calls.values())
+    batch = spans[0].shared("batch", started, spans, {**named, **_sizes(entries)})
+    errors = [type(result).__name__ for result in results if isinstance(result, ServingError)]
+    if errors:
+        batch.fail(errors[0])
+    batch.end(ended)
+    for call, span in calls.items():
+        own = [(entry, result) for entry, result in zip(entries, results, strict=True) if entry.owner is call]
+        span.begin("queue", own[0][0].arrived, links=[batch]).end(started)
+        # One run for all, unless it failed: then each item had one of its own.
+        for times in dict.fromkeys(entry.item.ran for entry, _ in own if entry.item.ran is not None):
+            engine = span.begin("engine", times[0], {ROWS: _rows(entries, times)}, links=[batch])
+            failed = [r for entry, r in own if entry.item.ran == times and isinstance(r, ServingError)]
+            if failed:
+                engine.fail(type(failed[0]).__name__)
+            engine.end(times[1])
+
+
+def record_dropped(span: Span, arrived: float, dropped: float) -> None:
+    """A wait in the queue that led to no batch."""
+    queue = span.begin("queue", arrived, {"headrace.queue.dropped": True})
+    queue.end(dropped)
+
+
+def _rows(entries: Sequence[Entry[C]], times: tuple[float, float]) -> int:
+    return sum([entry.item.rows for entry in entries if entry.item.ran == times])
+
+
+def _sizes(entries: Sequence[Entry[C]]) -> Attributes:
+    rows = sum([entry.item.rows for entry in entries])
+    tokens = sum([entry.item.rows * entry.item.length for entry in entries])
+    padded = rows * max([entry.item.length for entry in entries])
+    return {ROWS: rows, REQUESTS: len({id(entry.owner) for entry in entries}), TOKENS: tokens, PADDING: padded - tokens}
