@@ -1,18 +1,25 @@
-"""`python -m loadtests.bare BATCH THREADS [FIRST PROCESSES]`: ONNX Runtime over the sentences, and nothing around it.
+"""ONNX Runtime over the sentences, and nothing around it: what a server is measured against.
 
-The sentences are tokenised, sorted by length and padded batch by batch first; then it prints `ready`, waits for a line
-and runs the batches, or every PROCESSES-th of them from the FIRST on. Prints a JSON object of when that began and
-ended, on a clock that all processes share, and of how long the tokenisation took.
+`python -m loadtests.bare MODEL BATCH THREADS FIRST PROCESSES`: the sentences are tokenised, sorted by length and padded
+batch by batch first; then it prints `ready`, waits for a line and runs the batches, or every PROCESSES-th of them from
+the FIRST on. Prints a JSON object of when that began and ended, on a clock that all processes share, and of how long
+the tokenisation took.
 """
 
+import contextlib
 import json
+import subprocess
 import sys
 import time
 from typing import TypedDict
 
 from loadtests.models import minilm_folder
-from loadtests.peers.served.onnx_models import MiniLM
-from loadtests.sentences import sentences
+from loadtests.payloads import Workload
+from loadtests.peers.served.onnx_models import MiniLM, TextGraph
+from loadtests.platform import sentiment_artifact
+from loadtests.processes import ROOT
+from loadtests.sentences import COUNT, sentences
+from storage.manifest import Manifest
 
 
 class Bare(TypedDict):
@@ -21,9 +28,31 @@ class Bare(TypedDict):
     tokenise_s: float
 
 
-def run(batch: int, threads: int, first: int = 0, processes: int = 1) -> Bare:
-    """All sentences, or every `processes`-th batch of them from the `first` on."""
-    model = MiniLM(minilm_folder(), threads)
+def side_by_side(model: Workload, batch: int, processes: int, threads: int) -> tuple[float, float]:
+    """Sentences per second of processes that share them out and begin at the same moment; seconds to tokenise all."""
+    with contextlib.ExitStack() as stack:
+        running = []
+        for first in range(processes):
+            arguments = [model, *(str(value) for value in (batch, threads, first, processes))]
+            command = [sys.executable, "-m", "loadtests.bare", *arguments]
+            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            running.append(stack.enter_context(process))
+        for one in running:
+            assert one.stdout is not None
+            if one.stdout.readline().strip() != "ready":
+                raise RuntimeError(f"{one.args!r} did not become ready")
+        for one in running:
+            assert one.stdin is not None
+            one.stdin.write("\n")
+            one.stdin.flush()
+        runs: list[Bare] = [json.loads(one.communicate()[0]) for one in running]
+    took = max(run["ended"] for run in runs) - min(run["began"] for run in runs)
+    return COUNT / took, runs[0]["tokenise_s"]
+
+
+def run(name: Workload, batch: int, threads: int, first: int, processes: int) -> Bare:
+    """Every `processes`-th batch of the sentences from the `first` on."""
+    model = _model(name, threads)
     began = time.perf_counter()
     tokens = sorted(model.tokenize(sentences()), key=len)
     tokenise_s = time.perf_counter() - began
@@ -40,5 +69,17 @@ def run(batch: int, threads: int, first: int = 0, processes: int = 1) -> Bare:
     return Bare(began=began, ended=time.monotonic(), tokenise_s=tokenise_s)
 
 
+def _model(name: Workload, threads: int) -> TextGraph:
+    if name == "minilm":
+        return MiniLM(minilm_folder(), threads)
+    folder = sentiment_artifact()
+    manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    assert manifest.text is not None
+    return TextGraph(
+        folder / manifest.model, folder / manifest.text.tokenizer, "logits", threads, manifest.text.max_length
+    )
+
+
 if __name__ == "__main__":
-    print(json.dumps(run(*map(int, sys.argv[1:]))))
+    name, *numbers = sys.argv[1:]
+    print(json.dumps(run(name, *map(int, numbers))))  # type: ignore[arg-type]

@@ -1,16 +1,11 @@
 """Real sentences under saturation: headrace against bare ONNX Runtime, and against the best peer. Nothing cached."""
 
-import contextlib
-import json
 import os
 import statistics
-import subprocess
-import sys
 
-from loadtests.bare import Bare
+from loadtests.bare import side_by_side
 from loadtests.peers.known import PEERS
 from loadtests.platform import serving
-from loadtests.processes import ROOT
 from loadtests.results import Figure, Result, figure, median, result
 from loadtests.rounds import ROUNDS, Start, doubts, missing_peers, one_turn, peer_starts, rates
 from loadtests.sentences import COUNT
@@ -33,9 +28,9 @@ def measure() -> Result:
         print(f"round {number + 1} of {ROUNDS}")
         for name in bare if number == 0 else _best_of_each(bare, cores):
             batch, processes = map(int, name.split(" x "))
-            runs = _bare(batch, processes, cores // processes)
-            bare[name].append(COUNT / (max(run["ended"] for run in runs) - min(run["began"] for run in runs)))
-            tokenise_s.append(runs[0]["tokenise_s"])
+            rate, seconds = side_by_side("minilm", batch, processes, cores // processes)
+            bare[name].append(rate)
+            tokenise_s.append(seconds)
             print(f"  bare, batches of {batch:2}, {processes} processes {bare[name][-1]:8.1f}/s", flush=True)
         for name, start in starts.items():
             load = {"connections": IN_FLIGHT, "seconds": SECONDS, "warmup_s": WARMUP_S}
@@ -57,26 +52,6 @@ def _best_of_each(bare: dict[str, list[float]], cores: int) -> list[str]:
     """The fastest batch size of either kind, as the first round has it: the only ones worth more rounds."""
     kinds = [[name for name in bare if name.endswith(f" x {processes}")] for processes in (1, cores)]
     return [max(names, key=lambda name: bare[name][0]) for names in kinds]
-
-
-def _bare(batch: int, processes: int, threads: int) -> list[Bare]:
-    """All sentences once, shared out among the processes, which begin at the same moment."""
-    with contextlib.ExitStack() as stack:
-        running = []
-        for first in range(processes):
-            arguments = [str(value) for value in (batch, threads, first, processes)]
-            command = [sys.executable, "-m", "loadtests.bare", *arguments]
-            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            running.append(stack.enter_context(process))
-        for one in running:
-            assert one.stdout is not None
-            if one.stdout.readline().strip() != "ready":
-                raise RuntimeError(f"{one.args!r} did not become ready")
-        for one in running:
-            assert one.stdin is not None
-            one.stdin.write("\n")
-            one.stdin.flush()
-        return [json.loads(one.communicate()[0]) for one in running]
 
 
 def _servers(reports: dict[str, list[Report]]) -> list[Figure]:

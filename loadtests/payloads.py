@@ -1,4 +1,4 @@
-"""The two workloads, and how a request for each stands in the JSON of the protocols that servers speak."""
+"""The workloads, and how a request for each stands in the JSON of the protocols that servers speak."""
 
 import json
 from collections.abc import Callable
@@ -10,13 +10,13 @@ import numpy as np
 from loadtests.models import FEATURES
 from loadtests.sentences import sentences
 
-Workload = Literal["overhead", "minilm"]
+Workload = Literal["overhead", "minilm", "sentiment"]
 Item = str | list[float]  # a text, or the features of one row
 
 
 def items(workload: Workload) -> list[Item]:
     """What is asked, one item a request: 1,000 different rows, or the sentences."""
-    if workload == "minilm":
+    if workload != "overhead":
         return list(sentences())
     rows = np.random.default_rng(11).normal(size=(1000, FEATURES))
     # Rounded, as features are; 17 digits each would make it a benchmark of number parsers.

