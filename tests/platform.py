@@ -1,9 +1,9 @@
-"""A real platform for integration tests: Valkey, one worker and a gateway, with models of every task."""
+"""Platforms that tests ask, of whatever kind; and one on this machine: Valkey, a worker and a gateway."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,28 +37,50 @@ ENTITIES = ("O", "B-PER", "I-PER")
 
 @dataclass(frozen=True)
 class Platform:
-    """Where the gateway answers, and the artifacts that were published: folders with a `manifest.json`, by model."""
+    """Where the gateway answers, and the artifacts that were published: folders with a `manifest.json`, by model.
+
+    `http` may ask the admin API too. `until` waits for a condition, and fails with what the processes say. `workers`
+    tells the workers' processes: another set of names where one has ended, or was started anew.
+    """
 
     url: str
-    worker_url: str
     artifacts: Mapping[str, Path]
-    worker: subprocess.Popen[bytes]
-    worker_log: Path
     http: httpx.Client = field(repr=False)
+    until: Callable[[Callable[[], bool]], None] = field(repr=False)
+    workers: Callable[[], frozenset[str]] = field(repr=False)
 
     @property
     def host(self) -> str:
         return self.url.removeprefix("http://")
+
+    @property
+    def token(self) -> dict[str, str]:
+        """The header by which the admin API knows who asks; empty where everybody may."""
+        return {name: value for name, value in self.http.headers.items() if name == "authorization"}
 
     def publish(self, folder: Path, name: str | None = None, alias: str | None = None, **changed: Any) -> int:
         """As `publish`: the version's number."""
         number: int = publish(self.http, folder, name, alias, **changed)["number"]
         return number
 
+    def publish_all(self) -> None:
+        """Publish the artifacts, until each is ready."""
+        for artifact in self.artifacts.values():
+            self.publish(artifact)
+        for model in self.artifacts:
+            self.wait_until_ready(model)
+
     def wait_until_ready(self, model: str, version: int | str | None = None) -> None:
         """Until a worker has loaded it and the gateway knows."""
         path = f"/v2/models/{model}/ready" if version is None else f"/v2/models/{model}/versions/{version}/ready"
-        servers.wait_for(lambda: self.http.get(path).status_code == 200, self.worker, self.worker_log)
+        self.until(lambda: self.http.get(path).status_code == 200)
+
+
+@dataclass(frozen=True)
+class LocalPlatform(Platform):
+    """One whose only worker can be asked past the gateway."""
+
+    worker_url: str
 
 
 def publish(
@@ -79,7 +101,7 @@ def publish(
 
 
 @contextmanager
-def platform_in(folder: Path) -> Iterator[Platform]:
+def platform_in(folder: Path) -> Iterator[LocalPlatform]:
     """A platform that keeps everything in `folder`; every model is ready."""
     artifacts = make_artifacts(folder / "made")
     with ExitStack() as stack:
@@ -103,12 +125,16 @@ def platform_in(folder: Path) -> Iterator[Platform]:
         worker = stack.enter_context(running("model_service", env, worker_log))
         gateway = stack.enter_context(running("gateway", env, gateway_log))
         client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
-        platform = Platform(url, worker_url, artifacts, worker, worker_log, client)
         servers.wait_for(lambda: _answers(client), gateway, gateway_log)
-        for artifact in artifacts.values():
-            platform.publish(artifact)
-        for model in artifacts:
-            platform.wait_until_ready(model)
+        platform = LocalPlatform(
+            url=url,
+            artifacts=artifacts,
+            http=client,
+            until=lambda condition: servers.wait_for(condition, worker, worker_log),
+            workers=lambda: frozenset({str(worker.pid)} if worker.poll() is None else ()),
+            worker_url=worker_url,
+        )
+        platform.publish_all()
         yield platform
 
 

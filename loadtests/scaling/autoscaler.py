@@ -2,8 +2,8 @@
 
 Sources: "Horizontal Pod Autoscaling" in the Kubernetes documentation (algorithm details, configurable scaling
 behavior), and for what it leaves open kube-controller-manager's replica_calculator.go and horizontal.go. KEDA itself
-decides only between none and one; beyond that it answers the autoscaler's question for a metric at each sync ("Scaling
-Deployments" and "ScaledObject specification" in KEDA's documentation). Our least is two, so it has nothing to decide.
+decides only between none and one (activation.py); beyond that it answers the autoscaler's question for a metric at each
+sync ("Scaling Deployments" and "ScaledObject specification" in KEDA's documentation).
 """
 
 import math

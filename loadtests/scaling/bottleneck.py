@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from loadtests.scaling.manifests import Manifests
 from loadtests.scaling.measured import (
-    ENVOY_RATE,
     GATEWAY_POLLS_PER_S,
     POSTGRES_CONNECTIONS,
     WORKER_POLLS_PER_S,
@@ -59,7 +58,7 @@ def parts(rates: list[int], found: Measured, manifests: Manifests, workload: str
     listed = [
         linear(f"workers ({workload})", f"{service.worker_rate:,.0f} requests/s", service.worker_rate, worker.maximum),
         linear("gateways", f"{service.gateway_rate:,.0f} requests/s", service.gateway_rate, gateway.maximum),
-        linear("Envoy's cores", f"{ENVOY_RATE:,.0f} requests/s", ENVOY_RATE, envoys),
+        linear("Envoy's cores", f"{found.envoy_rate:,.0f} requests/s", found.envoy_rate, envoys),
         linear("Redis (all looked up, nothing hits)", f"{lookups:,.0f} operations/s", lookups / 2, 1),
         Part("PostgreSQL's cores", "polls", 1, _full(database), {rate: database(rate) for rate in rates}),
         Part(

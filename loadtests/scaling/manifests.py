@@ -1,5 +1,6 @@
 """What deploy/kubernetes says of scaling: the same numbers that a cluster is given, so that none is written twice."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,18 @@ class Manifests:
     envoy_cores: float
 
 
+@dataclass(frozen=True)
+class Activation:
+    """When there are workers at all, in components/scale-to-zero: while requests a second, over a window, are more than
+    a threshold, as Prometheus sees them at each scrape."""
+
+    polling_s: int
+    cooldown_s: int
+    window_s: int
+    threshold: float
+    scrape_s: int
+
+
 def as_written() -> Manifests:
     """Those of this checkout."""
     return of_resources(
@@ -78,6 +91,33 @@ def of_resources(resources: Iterable[Resource]) -> Manifests:
         worker=_scaling(found["ScaledObject", "worker"], found["Deployment", "worker"]),
         envoys=envoy["replicas"],
         envoy_cores=_cores(envoy),
+    )
+
+
+def activation_as_written() -> Activation:
+    """Of components/scale-to-zero, whose changes are made to the worker's ScaledObject here."""
+    components = KUBERNETES / "components"
+    scaled = yaml.safe_load((components / "autoscaling" / "worker.yaml").read_text())
+    for change in yaml.safe_load((components / "scale-to-zero" / "worker.yaml").read_text()):
+        *_, field = change["path"].removesuffix("/-").split("/")
+        if change["path"].endswith("/-"):
+            scaled["spec"][field].append(change["value"])
+        else:
+            scaled["spec"][field] = change["value"]
+    return activation(scaled, yaml.safe_load((components / "monitoring" / "service-monitor.yaml").read_text()))
+
+
+def activation(scaled: Resource, monitor: Resource) -> Activation:
+    """Of the worker's ScaledObject and the ServiceMonitor, as they are applied."""
+    (traffic,) = (trigger["metadata"] for trigger in scaled["spec"]["triggers"] if trigger["name"] == "traffic")
+    (minutes,) = re.findall(r"\[(\d+)m\]", traffic["query"])
+    (endpoint,) = monitor["spec"]["endpoints"]
+    return Activation(
+        polling_s=scaled["spec"]["pollingInterval"],
+        cooldown_s=scaled["spec"]["cooldownPeriod"],
+        window_s=60 * int(minutes),
+        threshold=float(traffic["activationThreshold"]),
+        scrape_s=int(endpoint["interval"].removesuffix("s")),
     )
 
 

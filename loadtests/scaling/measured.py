@@ -11,9 +11,6 @@ from loadtests.scaling.simulate import Service
 from model_service.settings import WorkerSettings
 from storage.manifest import Batching
 
-# Requests a second on a core: a prototype's worker with Envoy before it, on two cores that the load generator used too.
-# The lowest of several runs; it was never measured alone.
-ENVOY_RATE: Final = 2260.0
 # A PostgreSQL as it is installed: 100 connections, three of them kept for its superuser. A process holds one or more.
 POSTGRES_CONNECTIONS: Final = 97
 # As they are unless set otherwise, whatever this process's environment says.
@@ -34,11 +31,15 @@ class Poll:
 
 @dataclass(frozen=True)
 class Measured:
-    """Rates are requests per second. `gateway_poll` is PostgreSQL's time, `gateway_own` the gateway's for the same."""
+    """Rates are requests per second; `envoy_rate` is that of a core.
+
+    `gateway_poll` is PostgreSQL's time, `gateway_own` the gateway's for the same.
+    """
 
     services: dict[str, Service]
     memory_hits: float
     redis_lookups: float
+    envoy_rate: float
     gateway_poll: Poll
     gateway_own: Poll
     worker_poll: Poll
@@ -58,6 +59,7 @@ def measured() -> Measured:
         },
         memory_hits=_value("cache_hits", "cache hits held in memory"),
         redis_lookups=_value("cache_hits", "cache hits that only Redis holds"),
+        envoy_rate=1e6 / _value("envoy_rate", "Envoy, a sentence in and its vector out"),
         gateway_poll=_poll("gateway", "PostgreSQL's"),
         gateway_own=_poll("gateway", "its own"),
         worker_poll=_poll("worker", "PostgreSQL's"),

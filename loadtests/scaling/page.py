@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from loadtests.results import Result
 from loadtests.scaling.autoscaler import SYNC_S, TOLERANCE
-from loadtests.scaling.measured import ENVOY_RATE, POSTGRES_CONNECTIONS
+from loadtests.scaling.measured import POSTGRES_CONNECTIONS
 from loadtests.scaling.registry_polls import WORKERS
 from loadtests.scaling.runs import HOURS_OF
 from loadtests.scaling.simulate import CPU_WINDOW_S, QUERY_WINDOW_S, START_S
-from loadtests.scaling.tables import days_section, steps_section
+from loadtests.scaling.tables import days_section, idle_section, steps_section
 
 WIDTH: Final = 119
 PAGE: Final = Path(__file__).parents[2] / "docs" / "scaling.md"
@@ -19,8 +19,8 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "scaling.md"
 def markdown(found: Result) -> str:
     """The page."""
     rounds = found["rounds"]
-    sections = (_head(rounds), days_section(rounds), steps_section(rounds), _bottlenecks(rounds), _model(rounds))
-    return "\n".join(_flowed(section) for section in sections)
+    sections = (_head, days_section, steps_section, idle_section, _bottlenecks, _model)
+    return "\n".join(_flowed(section(rounds)) for section in sections)
 
 
 def _flowed(section: str) -> str:
@@ -69,10 +69,9 @@ def _bottlenecks(rounds: dict[str, Any]) -> str:
         + "".join(f" {_use(part['uses'][rate])} |" for rate in rates)
         for part in rounds["parts"]
     ]
-    known = rounds["measured"]
-    own, polls = known["gateway_own"], known["gateway_poll"]
-    at_2000 = own["base_ms"] + 2000 * own["per_worker_ms"]
     columns = " | ".join(f"at {int(rate):,}" for rate in rates)
+    said = _advice(rounds)
+    advice = [text for part in rounds["parts"] for name, text in said.items() if part["name"].startswith(name)]
     return f"""## What is full first
 
 For minilm, nothing cached. The columns of rates say how many full ones it takes; more than are shipped is too many.
@@ -83,43 +82,53 @@ For minilm, nothing cached. The columns of rates say how many full ones it takes
 
 What to do about each, in the order in which it is needed:
 
-- **Envoy.** {ENVOY_RATE:,.0f} requests/s is the least that was measured of a core, before gateways gathered
-  requests: small
-  tensor models send several in one, so that Envoy sees fewer; texts go one by one.
-  Each of the {rounds["manifests"]["envoys"]} asks for
-  {rounds["manifests"]["envoy_cores"]:g} core and may take what else its node has, up to two. It is
-  not scaled by itself: set
-  `replicas` of `envoy` to a core for each {ENVOY_RATE:,.0f} requests/s that no cache answers. It keeps no state, so
-  this goes on
-  as far as there are cores; past tens of thousands of requests/s a gateway that balances by itself spares them.
-- **Redis.** {known["redis_lookups"]:,.0f} lookups/s went through one gateway, on two cores that Valkey shared
-  with it and with the load generator: a lower bound. A request that misses is a lookup and a write, which is counted as
-  one more. What a gateway's own memory answers ({known["memory_hits"]:,.0f} requests/s
-  of one process)
-  does not reach it, so `HEADRACE_CACHE_MEMORY_BYTES` comes first, and no `cache_ttl_s` for models whose answers do
-  not
-  repeat. Past that: several platforms with a Redis each, as ours takes one server and no cluster. Where it is too
-  slow
-  the breaker opens, and requests go on without it.
-- **Workers.** `maxReplicaCount`, and a faster variant of the model: they are {_workers_share(rounds):.0%} of the
-  core-hours.
-- **PostgreSQL's connections.** One a process at least, {POSTGRES_CONNECTIONS} as it is installed: raise its
-  `max_connections`.
-- **Gateways.** `maxReplicaCount`.
-- **PostgreSQL's cores.** Requests never ask it; polls do, two a second of every process. A gateway's takes
-  {polls["base_ms"]:.2f} ms
-  of PostgreSQL and {1000 * polls["per_worker_ms"]:.1f} ms more for each thousand workers, as it reads them all, so
-  that this grows with
-  gateways times workers. `HEADRACE_GATEWAY_REFRESH_S` and `HEADRACE_WORKER_POLL_S` of 1 instead of 0.5 halve it; a
-  new version is then noticed that much later.
-- **A gateway's own reading.** The same poll takes {own["base_ms"]:.1f} ms of the gateway's own time with no workers
-  and, on the line
-  through what was measured with {WORKERS[0]} and with {WORKERS[1]}, {at_2000:.0f} ms with 2,000. That comes twice a
-  second, and requests wait
-  meanwhile, which the slowest answers should show long before it fills the core (that was not measured).
-  So thousands of workers are better
-  several platforms of some hundreds each behind one router, which divides Redis, PostgreSQL and this at once.
+{chr(10).join(advice)}
 """
+
+
+def _advice(rounds: dict[str, Any]) -> dict[str, str]:
+    """What to do where a part is full, by what its name begins with."""
+    known, manifests = rounds["measured"], rounds["manifests"]
+    own, polls = known["gateway_own"], known["gateway_poll"]
+    at_2000 = own["base_ms"] + 2000 * own["per_worker_ms"]
+    return {
+        "Envoy": f"""- **Envoy.** A request takes {1e6 / known["envoy_rate"]:.0f} us of its processor, so that a core
+  that does
+  nothing else carries {known["envoy_rate"]:,.0f} a second; its latency rises before that. Small tensor models send
+  several
+  requests in one, so that it sees fewer; texts go one by one. Each of the {manifests["envoys"]} asks for
+  {manifests["envoy_cores"]:g} core and may take what else its node has, up to two. It is not scaled by itself: set
+  `replicas`
+  of `envoy`. It keeps no state, so this goes on as far as there are cores.""",
+        "Redis": f"""- **Redis.** {known["redis_lookups"]:,.0f} lookups/s went through one gateway, on two cores that
+  Valkey
+  shared with it and with the load generator: a lower bound. A request that misses is a lookup and a write, which is
+  counted as one more. What a gateway's own memory answers ({known["memory_hits"]:,.0f} requests/s of one process) does
+  not reach it, so `HEADRACE_CACHE_MEMORY_BYTES` comes first, and no `cache_ttl_s` for models whose answers do not
+  repeat.
+  Past that: several platforms with a Redis each, as ours takes one server and no cluster. Where it is too slow the
+  breaker opens, and requests go on without it.""",
+        "workers": f"""- **Workers.** `maxReplicaCount`, and a faster variant of the model: they are
+  {_workers_share(rounds):.0%} of the core-hours.""",
+        "PostgreSQL's connections": f"""- **PostgreSQL's connections.** One a process at least, {POSTGRES_CONNECTIONS}
+  as it is
+  installed: raise its `max_connections`.""",
+        "gateways": "- **Gateways.** `maxReplicaCount`.",
+        "PostgreSQL's cores": f"""- **PostgreSQL's cores.** Requests never ask it; polls do, two a second of every
+  process. A
+  gateway's takes {polls["base_ms"]:.2f} ms of PostgreSQL and {1000 * polls["per_worker_ms"]:.1f} ms more for each
+  thousand
+  workers, as it reads them all, so that this grows with gateways times workers. `HEADRACE_GATEWAY_REFRESH_S` and
+  `HEADRACE_WORKER_POLL_S` of 1 instead of 0.5 halve it; a new version is then noticed that much later.""",
+        "a gateway's reading": f"""- **A gateway's own reading.** The same poll takes {own["base_ms"]:.1f} ms of the
+  gateway's own
+  time with no workers and, on the line through what was measured with {WORKERS[0]} and with {WORKERS[1]},
+  {at_2000:.0f} ms
+  with 2,000. That comes twice a second, and requests wait meanwhile, which the slowest answers should show long
+  before it
+  fills the core (that was not measured). So thousands of workers are better several platforms of some hundreds each
+  behind one router, which divides Redis, PostgreSQL and this at once.""",
+    }
 
 
 def _workers_share(rounds: dict[str, Any]) -> float:
@@ -144,7 +153,7 @@ def _model(rounds: dict[str, Any]) -> str:
   or {overhead["worker_rate"]:,.0f} requests/s (overhead, a
   small MLP), **one gateway** {overhead["gateway_rate"]:,.0f} requests/s. Each was measured with the whole platform
   and the load generator
-  on two cores, so that alone, and without Envoy, each carries more; Envoy's own time is not simulated.
+  on two cores, so that alone each carries more; Envoy's own time is not simulated.
 - **Queues.** A fluid in steps of a second: what the replicas cannot serve waits, up to {minilm["gateway_room"]:,}
   in flight a gateway and
   {minilm["worker_room"]:,} queued a worker, and is refused above. To that comes the wait by chance, M/M/k by
@@ -156,8 +165,11 @@ def _model(rounds: dict[str, Any]) -> str:
   them, then
   stabilization windows and policies. Targets, limits, windows and policies are read from the manifests.
 - **KEDA** hands the queries' answers on at each sync: requests in flight as AverageValue, queue time as Value, both
-  over {QUERY_WINDOW_S} s; it decides by itself only between none and one, which is not simulated. CPU is the mean
-  of {CPU_WINDOW_S} s.
+  over {QUERY_WINDOW_S} s. CPU is the mean of {CPU_WINDOW_S} s. Between none and one worker it decides by itself:
+  every {rounds["activation"]["polling_s"]} s, active where requests have grown within
+  {rounds["activation"]["window_s"]} s, none after {rounds["activation"]["cooldown_s"]} s of not being so.
+- **Envoy** was measured by its processor time, of a real one with one thread and the configuration that is shipped,
+  before workers that answer at once: the least of three rounds.
 - **Assumed:** a gateway is ready after {START_S["gateway"]} s and a worker after {START_S["worker"]} s, with the
   image on the node and the node there. Envoy
   knows a worker {manifests["worker"]["seen_after_s"]} s later (`minReadySeconds`). Load spreads evenly, and pods

@@ -179,9 +179,13 @@ def _per_second(seconds: float, all_due: Floats, due: Floats, latencies: Floats,
             Second(
                 offered=int(offered[second]),
                 served=int(of_it.sum()),
-                p50_ms=percentile(latencies[of_it], 50),
-                p99_ms=percentile(latencies[of_it], 99),
+                p50_ms=_rounded(percentile(latencies[of_it], 50)),
+                p99_ms=_rounded(percentile(latencies[of_it], 99)),
                 hits=int((hit[of_it] == 1).sum()),
             )
         )
     return found
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

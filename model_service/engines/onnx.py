@@ -1,5 +1,6 @@
 """ONNX Runtime as an engine."""
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +46,8 @@ class OnnxEngine:
     """
 
     def __init__(self, path: Path, settings: EngineSettings, *, threads: int) -> None:
+        # It would tell its makers of every session, unless it is told not to before it is there.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         # Imported here, as a worker without a model does without the runtime's memory.
         import onnxruntime
 

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.compose.stack import Stack, running
+from tests.platform import Platform, make_artifacts
 from training import digits
 
 
@@ -18,3 +19,12 @@ def model(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("digits")
     digits.build(folder)
     return stack.publish(folder)
+
+
+@pytest.fixture(scope="session")
+def platform(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """For the tests in suites/, which are those of tests/integration that ask any platform: links, not copies."""
+    artifacts = make_artifacts(tmp_path_factory.mktemp("made"))
+    platform = Platform(stack.url, artifacts, stack.http, stack.until, lambda: stack.processes("worker"))
+    platform.publish_all()
+    return platform

@@ -47,6 +47,14 @@ class Stack:
         self.compose("up", "--detach", "--no-recreate", "--no-build", "--scale", f"worker={workers}")
         self.until(lambda: [health(id) for id in self.containers("worker")] == ["healthy"] * workers)
 
+    def processes(self, service: str) -> frozenset[str]:
+        """The processes of a service's containers: by container, and since when each runs."""
+        label = "label=com.docker.compose"
+        project = self.environment["COMPOSE_PROJECT_NAME"]
+        named = ["--filter", f"{label}.project={project}", "--filter", f"{label}.service={service}"]
+        ids = run(["docker", "ps", "--quiet", *named]).split()
+        return frozenset(run(["docker", "inspect", "--format", "{{.Id}} {{.State.StartedAt}}", *ids]).splitlines())
+
     def publish(self, folder: Path) -> str:
         """Upload the artifact in `folder` and publish it: the model's name, once it answers."""
         name: str = publish(self.http, folder)["model"]
@@ -99,6 +107,9 @@ def running() -> Iterator[Stack]:
         "HEADRACE_TAG": "test",
         "HEADRACE_PUBLISH": f"127.0.0.1:{ports[0]}",
         "PROMETHEUS_PUBLISH": f"127.0.0.1:{ports[1]}",
+        # Of all requests only those are traced whose caller records them.
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        "OTEL_TRACES_SAMPLER": "parentbased_always_off",
     }
     run([str(DEPLOY / "secrets.sh")])
     token = (DEPLOY / "secrets" / "headrace_admin_token").read_text()
@@ -113,7 +124,10 @@ def running() -> Iterator[Stack]:
             stack.until(lambda: answers(http, "/v2/health/live"))
             yield stack
         finally:
-            stack.compose("down", "--volumes", "--timeout", "5")
+            # One at a time: Docker 20.10 may lock up where several leave a network at the same moment.
+            for id in stack.compose("ps", "--all", "--quiet").split():
+                run(["docker", "rm", "--force", id])
+            stack.compose("down", "--volumes")
 
 
 def client(port: int, **options: Any) -> httpx.Client:

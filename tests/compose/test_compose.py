@@ -10,7 +10,7 @@ import pytest
 from tests.compose.stack import DEPLOY, NO_CACHE, Stack, health, inspect, run
 from training import digits
 
-SERVICES = ("gateway", "worker", "envoy", "valkey", "postgres", "prometheus")
+SERVICES = ("edge", "gateway", "worker", "envoy", "valkey", "postgres", "prometheus")
 MEGABYTE = 1e6
 
 pytestmark = pytest.mark.timeout(900)  # the first of them has the images built
@@ -69,7 +69,7 @@ def test_nothing_is_published_beyond_this_machine(stack: Stack, service: str) ->
         assert {each["HostIp"] for bound in bindings.values() for each in bound} <= {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("service", ["gateway", "worker", "envoy", "valkey"])
+@pytest.mark.parametrize("service", ["edge", "gateway", "worker", "envoy", "valkey"])
 def test_containers_have_no_rights(stack: Stack, service: str) -> None:
     for id in stack.containers(service):
         found = inspect(id)
@@ -100,7 +100,25 @@ def test_prometheus_scrapes_every_process(stack: Stack) -> None:
         jobs = [series["metric"]["job"] for series in found]
         return {job: jobs.count(job) for job in jobs}
 
-    stack.until(lambda: up() == {"gateway": 1, "worker": len(stack.containers("worker"))})
+    running = {f"headrace-{each}": len(stack.containers(each)) for each in ("edge", "gateway", "envoy", "worker")}
+    stack.until(lambda: up() == running)
+
+
+def test_of_an_envoy_the_metrics_can_be_had_and_nothing_else(stack: Stack) -> None:
+    (worker, *_) = stack.containers("worker")
+    script = (
+        "import sys; from http.client import HTTPConnection as C; c = C(sys.argv[1], 9902, timeout=5);"
+        " c.request(sys.argv[2], sys.argv[3]); print(c.getresponse().status)"
+    )
+    for service in ("edge", "envoy"):
+        for method, path, status in (
+            ("GET", "/stats/prometheus", "200"),
+            ("POST", "/stats/prometheus", "404"),
+            ("GET", "/config_dump", "404"),
+            ("POST", "/quitquitquit", "404"),
+        ):
+            asked = ["docker", "exec", worker, "python", "-c", script, service, method, path]
+            assert run(asked).strip() == status, (service, method, path)
 
 
 def test_a_deadline_holds_through_the_load_balancer(stack: Stack, model: str) -> None:
@@ -118,14 +136,27 @@ def test_more_workers_share_the_load_and_nothing_is_started_anew(stack: Stack, m
     assert {id: inspect(id)["State"]["StartedAt"] for id in before} == before
 
 
-def test_workers_are_replaced_one_by_one_and_no_request_fails(stack: Stack, model: str) -> None:
-    before = stack.containers("worker")
+@pytest.mark.parametrize("service", ["worker", "gateway"])
+def test_containers_are_replaced_one_by_one_and_no_request_fails(stack: Stack, model: str, service: str) -> None:
+    before = stack.containers(service)
     with stack.load(model, question()) as answers:
-        run([str(DEPLOY / "roll.sh")], env=stack.environment)
+        run([str(DEPLOY / "roll.sh"), service], env=stack.environment)
     assert set(answers) == {"200"}, answers
-    after = stack.containers("worker")
+    after = stack.containers(service)
     assert len(after) == len(before)
     assert not set(after) & set(before)
+
+
+def test_where_no_gateway_is_left_the_error_is_json_like_all_others(stack: Stack) -> None:
+    (gateway,) = stack.containers("gateway")
+    run(["docker", "stop", gateway])
+    try:
+        answer = stack.http.get("/v2/models/any/ready")
+    finally:
+        run(["docker", "start", gateway])
+    assert answer.status_code == 503
+    assert answer.json()["error"]
+    stack.until(lambda: stack.http.get("/v2/health/ready").status_code == 200)
 
 
 def test_a_worker_that_is_killed_costs_no_request(stack: Stack, model: str) -> None:

@@ -52,6 +52,7 @@ def test_a_candidate_is_tried_promoted_and_rolled_back(platform: Platform) -> No
 def test_a_version_that_does_not_load_says_why_and_the_one_before_goes_on_answering(
     platform: Platform, tmp_path: Path
 ) -> None:
+    workers = platform.workers()
     platform.publish(platform.artifacts["double"], "careful")
     platform.wait_until_ready("careful")
     (tmp_path / "model.onnx").write_bytes(b"no graph at all")
@@ -68,7 +69,7 @@ def test_a_version_that_does_not_load_says_why_and_the_one_before_goes_on_answer
         if entry["name"] == "careful"
     }
     assert index == {"1": ("READY", ""), "2": ("UNAVAILABLE", failure)}
-    assert platform.worker.poll() is None
+    assert platform.workers() == workers
     assert answering_version(platform, "careful") == "1"
 
 

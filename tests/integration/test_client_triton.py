@@ -197,18 +197,18 @@ def test_a_model_is_unloaded_and_loaded_again(platform: Platform, client: triton
 
     values = tensor("x", np.ones((1, 4), np.float32), "FP32")
     assert states() == [("1", "READY"), ("2", "READY")]
-    client.unload_model("loadable")
+    client.unload_model("loadable", headers=platform.token)
     assert not client.is_model_ready("loadable")
     assert states() == [("1", "UNAVAILABLE"), ("2", "UNAVAILABLE")]
     with pytest.raises(InferenceServerException, match="load it first"):
         client.infer("loadable", [values])
-    client.load_model("loadable")
+    client.load_model("loadable", headers=platform.token)
     assert client.is_model_ready("loadable")
     np.testing.assert_array_equal(client.infer("loadable", [values]).as_numpy("y"), np.full((1, 4), 2))
     with pytest.raises(InferenceServerException, match="'nothing'"):
-        client.load_model("nothing")
+        client.load_model("nothing", headers=platform.token)
     with pytest.raises(InferenceServerException, match="takes no parameters"):
-        client.load_model("loadable", config="{}")
+        client.load_model("loadable", config="{}", headers=platform.token)
 
 
 def test_the_index_is_a_bare_array_and_lists_what_is_ready_where_asked(platform: Platform) -> None:

@@ -23,11 +23,12 @@ Parts = tuple[bytes, dict[str, str]]
 
 
 @pytest.fixture(autouse=True)
-def _the_worker_lives_on(platform: Platform) -> Iterator[None]:
+def _the_workers_live_on(platform: Platform) -> Iterator[None]:
+    before = platform.workers()
     yield
     answer = platform.http.post("/v2/models/double/infer", **request(binary(ROW)))
     assert answer.status_code == 200, answer.text
-    assert platform.worker.poll() is None
+    assert platform.workers() == before
 
 
 def binary(data: bytes, /, **fields: Any) -> Parts:

@@ -6,7 +6,7 @@ import httpx
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.platform import Platform
+from tests.platform import LocalPlatform
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 ROWS = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
@@ -25,7 +25,7 @@ def row(family: Metric, processes: str) -> str:
     return f"| `{name}` | {family.type} | {named} | {processes} | {family.documentation} |"
 
 
-def test_the_table_of_metrics_says_what_is_exported_and_nothing_else(platform: Platform) -> None:
+def test_the_table_of_metrics_says_what_is_exported_and_nothing_else(platform: LocalPlatform) -> None:
     for _ in range(2):
         platform.http.post("/v2/models/double/infer", json=ROWS).raise_for_status()
     gateway, worker = exported(platform.url), exported(platform.worker_url)

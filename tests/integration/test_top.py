@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.integration.local_platform import ROOT, environment, headrace
-from tests.platform import Platform
+from tests.platform import LocalPlatform
 
 LIMIT_S = 60
 
@@ -27,7 +27,7 @@ def row(number: float) -> dict[str, Any]:
 
 
 @pytest.fixture
-def asked(platform: Platform) -> Iterator[Platform]:
+def asked(platform: LocalPlatform) -> Iterator[LocalPlatform]:
     """A platform that answers `double` from a worker, from the cache and past it, but not a version that is none."""
     ended = threading.Event()
 
@@ -47,7 +47,7 @@ def asked(platform: Platform) -> Iterator[Platform]:
     thread.join()
 
 
-def test_a_frame_says_what_each_model_and_each_worker_does(asked: Platform) -> None:
+def test_a_frame_says_what_each_model_and_each_worker_does(asked: LocalPlatform) -> None:
     result = headrace("top", "--json", "--interval", "1", "--url", asked.url)
     assert result.returncode == 0, result.stderr
     frame = json.loads(result.stdout)
@@ -73,7 +73,7 @@ def test_a_frame_says_what_each_model_and_each_worker_does(asked: Platform) -> N
     assert gateway["failing_per_s"] == 0  # what the client did wrong is not the platform's failure
 
 
-def test_one_frame_is_printed_where_the_output_is_no_terminal(asked: Platform) -> None:
+def test_one_frame_is_printed_where_the_output_is_no_terminal(asked: LocalPlatform) -> None:
     for arguments in ((), ("--once",)):
         result = headrace("top", *arguments, "--interval", "0.5", "--url", asked.url, COLUMNS="160")
         assert result.returncode == 0, result.stderr
@@ -84,7 +84,7 @@ def test_one_frame_is_printed_where_the_output_is_no_terminal(asked: Platform) -
         assert "\x1b" not in result.stdout
 
 
-def test_it_goes_on_in_a_terminal_until_ctrl_c(asked: Platform) -> None:
+def test_it_goes_on_in_a_terminal_until_ctrl_c(asked: LocalPlatform) -> None:
     ours, terminal = pty.openpty()
     command = [sys.executable, "-m", "headrace", "top", "--interval", "0.2", "--url", asked.url]
     process = subprocess.Popen(
@@ -106,7 +106,7 @@ def test_it_goes_on_in_a_terminal_until_ctrl_c(asked: Platform) -> None:
     assert b"\x1b[?1049l" in seen  # and what stood there before
 
 
-def test_what_answers_but_is_no_gateway_is_said(platform: Platform) -> None:
+def test_what_answers_but_is_no_gateway_is_said(platform: LocalPlatform) -> None:
     result = headrace("top", "--once", "--url", platform.worker_url)
     assert result.returncode == 1
     assert "error: " in result.stderr

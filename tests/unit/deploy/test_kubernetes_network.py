@@ -3,11 +3,8 @@
 from itertools import product
 
 import pytest
-import yaml
 
 from tests.unit.deploy.manifests import (
-    COMPONENT,
-    DEPLOY,
     RENDERED,
     find,
     leaves_to,
@@ -87,19 +84,3 @@ def test_all_pods_may_ask_the_clusters_dns_and_no_other() -> None:
     (server,) = rule["to"]
     assert server.keys() == {"namespaceSelector", "podSelector"}
     assert {(entry["protocol"], entry["port"]) for entry in rule["ports"]} == {("UDP", 53), ("TCP", 53)}
-
-
-def test_prometheus_reaches_every_process_that_it_scrapes_in_compose() -> None:
-    resources = rendered("overlays/production")
-    jobs = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
-    scraped = {job["job_name"] for job in jobs if "dns_sd_configs" in job}
-    assert scraped == {"gateway", "worker"}
-    (rule,) = find(resources, "NetworkPolicy", "prometheus")["spec"]["ingress"]
-    assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
-    assert rule["ports"] == [{"protocol": "TCP", "port": PORTS["worker"]}]
-    assert find(resources, "NetworkPolicy", "prometheus")["spec"]["podSelector"] == {
-        "matchLabels": {COMPONENT: "worker"}
-    }
-    assert (
-        find(resources, "ServiceMonitor", "headrace")["spec"]["jobLabel"] == COMPONENT
-    )  # the jobs are called the same

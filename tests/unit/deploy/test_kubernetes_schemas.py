@@ -5,14 +5,15 @@ from typing import Annotated, Literal
 
 import pytest
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
-from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
+from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule, ServiceMonitor
 from kubernetes_validate import ValidationError, validate
 from pydantic import BaseModel, ConfigDict, Field
 
 from tests.unit.deploy.manifests import RENDERED, ROOT, Resource, of_kind, rendered
 
 OLDEST, NEWEST = "1.30", "1.37"
-CUSTOM = ("ScaledObject", "ServiceMonitor", "HTTPRoute")
+OPERATORS: tuple[type[BaseModel], ...] = (PodMonitor, PrometheusRule, ServiceMonitor)
+CUSTOM = ("ScaledObject", "HTTPRoute", *(model.__name__ for model in OPERATORS))
 
 
 class Strict(BaseModel):
@@ -104,9 +105,10 @@ def test_every_custom_resource_is_one_of_its_definition(name: str) -> None:
     for resource in of_kind(rendered(name), "ScaledObject"):
         assert resource["apiVersion"] == "keda.sh/v1alpha1"
         _check_custom(resource, ScaledObject)
-    for resource in of_kind(rendered(name), "ServiceMonitor"):
-        assert resource["apiVersion"] == "monitoring.coreos.com/v1"
-        _check_custom(resource, ServiceMonitor)
+    for model in OPERATORS:
+        for resource in of_kind(rendered(name), model.__name__):
+            assert resource["apiVersion"] == "monitoring.coreos.com/v1"
+            _check_custom(resource, model)
     for resource in of_kind(rendered(name), "HTTPRoute"):
         assert resource["apiVersion"] == "gateway.networking.k8s.io/v1"
         HTTPRouteSpec.model_validate(resource["spec"])

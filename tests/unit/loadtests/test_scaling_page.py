@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 from math import pi, sin
 
 from loadtests.scaling.bottleneck import parts
-from loadtests.scaling.manifests import as_written, of_resources
-from loadtests.scaling.measured import ENVOY_RATE, measured, result_of
+from loadtests.scaling.manifests import activation_as_written, as_written, of_resources
+from loadtests.scaling.measured import measured, result_of
 from loadtests.scaling.page import PAGE, markdown
 from loadtests.scaling.runs import PEAKS, days, steps, without_limit
 from tests.unit.deploy.manifests import find, rendered
@@ -31,6 +31,7 @@ def test_the_page_is_of_the_manifests_and_measurements_that_are_here() -> None:
     found, manifests, known = result_of("scaling"), as_written(), measured()
     now = {
         "manifests": asdict(manifests),
+        "activation": asdict(activation_as_written()),
         "measured": asdict(known),
         "steps": steps(known.services["minilm"], manifests),
         "parts": [asdict(part) for part in parts(list(PEAKS), known, manifests)],
@@ -63,7 +64,7 @@ def test_the_part_that_is_full_first_comes_first_and_is_full_there() -> None:
     listed = parts(list(PEAKS), known, manifests)
     assert [part.full_at for part in listed] == sorted(part.full_at for part in listed)
     (envoy,) = (part for part in listed if part.name.startswith("Envoy"))
-    assert envoy.full_at == ENVOY_RATE * manifests.envoys * manifests.envoy_cores
+    assert envoy.full_at == known.envoy_rate * manifests.envoys * manifests.envoy_cores
     for part in parts([round(part.full_at) for part in listed], known, manifests):
         assert part.uses[round(part.full_at)] / part.shipped > 0.99
         assert part.uses[round(part.full_at)] / part.shipped < 1.01

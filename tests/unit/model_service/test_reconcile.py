@@ -79,6 +79,22 @@ async def test_the_old_version_is_ready_until_the_new_one_is(worker: Worker) -> 
     assert worker.loaded == [("m", 2)]
 
 
+async def test_the_old_version_is_ready_until_the_new_one_is_on_every_worker(worker: Worker) -> None:
+    await worker.settle(version(1))
+    worker.registry.others = [_replica("w2", {"2": {"state": "loading", "reason": None}})]
+    assert await worker.settle(version(2)) == {1: "ready", 2: "ready"}
+    await worker.step(version(2))
+    assert told(worker) == {"1": "ready", "2": "ready"}
+    worker.registry.others = [_replica("w2", {"2": {"state": "ready", "reason": None}})]
+    assert await worker.settle(version(2)) == {2: "ready"}
+
+
+async def test_a_worker_that_drains_holds_up_no_one(worker: Worker) -> None:
+    await worker.settle(version(1))
+    worker.registry.others = [replace(_replica("w2", {}), draining=True)]
+    assert await worker.settle(version(2)) == {2: "ready"}
+
+
 async def test_a_trial_is_passed_once_and_remembered(worker: Worker) -> None:
     await worker.settle(version(1))
     await worker.settle()

