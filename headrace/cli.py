@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from headrace import bench_command, infer_command, models_command, options, status_command, top_command
+from headrace import bench_command, infer_command, models_command, options, status_command, top_command, train_command
 from headrace.errors import CommandError
 
 LoadBalancer = Literal["gateway", "envoy"]
@@ -50,6 +50,7 @@ def up(
 
 
 app.add_typer(models_command.app, name="models")
+app.add_typer(train_command.app, name="train")
 app.command("status")(status_command.status)
 app.command("top")(top_command.top)
 app.command("infer")(infer_command.infer)

@@ -103,11 +103,23 @@ class TextSettings(_Part):
     activation: Literal["softmax", "sigmoid"] = "softmax"
 
 
+class Variant(_Part):
+    """A graph for the same answers, such as a quantised one, with what it needs in place of the manifest's own."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    model: Path
+    golden: Path | None = None
+    engine: EngineSettings = EngineSettings()
+    batching: Batching = Batching()
+
+
 class Manifest(_Part):
     """Everything that determines what an artifact answers, and what a worker needs to run it.
 
     `inputs` and `outputs` are the public tensors, as clients see them; the engine reads the graph's own from the graph.
     `golden` names a file of requests and expected answers that a worker must reproduce before it says ready.
+    `variants` are the graphs that were made from the same weights: the one that is run, whose `model` is the
+    manifest's, and those that could be run in its place.
     """
 
     format: Literal[1] = 1
@@ -123,6 +135,7 @@ class Manifest(_Part):
     text: TextSettings | None = None
     cache_ttl_s: Annotated[Whole, Field(ge=0)] = 3600
     golden: Path | None = None
+    variants: tuple[Variant, ...] = ()
     description: str = ""
     metrics: dict[str, Number] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -136,10 +149,15 @@ class Manifest(_Part):
         if clashing := folders.intersection(paths):
             raise ValueError(f"{min(clashing)!r} is a file and a folder at once")
         needed = [self.model, self.golden, self.text.tokenizer if self.text else None]
+        needed += [path for variant in self.variants for path in (variant.model, variant.golden)]
         if missing := [path for path in needed if path and path not in paths]:
             raise ValueError(f"not among the files: {', '.join(missing)}")
         if not self.model.endswith(".onnx"):
             raise ValueError(f"the model {self.model!r} is not an .onnx file: ONNX Runtime goes by the name's ending")
+        if self.variants and self.model not in [variant.model for variant in self.variants]:
+            raise ValueError(f"the model {self.model!r} is none of the variants")
+        if len({variant.name for variant in self.variants}) != len(self.variants):
+            raise ValueError("two variants have the same name")
         if self.task not in ("tensors", "tabular") and self.text is None:
             raise ValueError(f"the task {self.task} needs the section 'text'")
         return self
@@ -147,5 +165,8 @@ class Manifest(_Part):
     @property
     def digest(self) -> str:
         """sha256 of the manifest's canonical JSON, which names every file by its own sha256: 64 hex digits."""
-        canonical = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        fields = self.model_dump(mode="json")
+        if not self.variants:
+            del fields["variants"]  # so that artifacts keep the digest that they had before there were any
+        canonical = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(canonical).hexdigest()

@@ -24,7 +24,7 @@ def import_model(source: str | Path, name: str | None = None, *, settings: Mappi
     `source` is an `.onnx` file, a Hugging Face or Optimum folder, a Triton model repository (`path:version` for another
     version than the highest), a folder that MLflow wrote, an exported artifact, or `hf:owner/name@revision`.
     `settings` go over what is found, section by section: `{"engine": {"threads": 2}}`; `model` chooses one of a
-    folder's graphs, `version` one of a Triton model's.
+    folder's graphs, `version` one of a Triton model's, `variant` one of an artifact's.
 
     Raises InvalidArtifact, which says what is wrong and what to do.
     """
@@ -36,10 +36,13 @@ def import_model(source: str | Path, name: str | None = None, *, settings: Mappi
 
 
 def _import(text: str, name: str | None, settings: Mapping[str, Any]) -> Import:
+    path, version = _split_version(text)
+    if path.is_dir() and version is None and is_exported(folder := Folder.at(path)):
+        return import_exported(folder, name, settings)
+    refuse_choice(settings, "variant", "artifacts, which have a manifest.json")
     if text.startswith(PREFIX):
         refuse_choice(settings, "version", "Triton model repositories; write hf:owner/name@revision")
         return finish(import_hub(text, settings), name, settings)
-    path, version = _split_version(text)
     if path.is_file():
         refuse_choice(settings, "model", "folders that hold several graphs")
         refuse_choice(settings, "version", "Triton model repositories")
@@ -52,8 +55,6 @@ def _import(text: str, name: str | None, settings: Mapping[str, Any]) -> Import:
     if version is not None:
         raise InvalidArtifact(f"{text} names a version, but {path} is no Triton model: it has no config.pbtxt")
     folder = Folder.at(path)
-    if is_exported(folder):
-        return import_exported(folder, name, settings)
     if folder.find(MLMODEL) is not None:
         return finish(import_mlflow(folder, settings), name, settings)
     return finish(import_folder(folder, settings), name, settings)

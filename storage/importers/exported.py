@@ -7,7 +7,7 @@ from storage.errors import InvalidArtifact
 from storage.importers.draft import Import, entry, validated
 from storage.importers.folder import Folder
 from storage.importers.graph import Graph, read_graph
-from storage.importers.settings import merge, refuse_choice
+from storage.importers.settings import CHOICES, merge, refuse_choice
 from storage.importers.tensors import check_rows, check_tensors
 from storage.manifest import FileEntry, Manifest
 
@@ -27,7 +27,8 @@ def import_exported(folder: Folder, name: str | None, settings: Mapping[str, Any
     """
     refuse_choice(settings, "model", "folders without a manifest.json")
     refuse_choice(settings, "version", "Triton model repositories")
-    fields = merge(folder.json_object(MANIFEST), settings)
+    fields = _chosen(folder.json_object(MANIFEST), settings.get("variant"))
+    fields = merge(fields, {key: value for key, value in settings.items() if key not in CHOICES})
     if name is not None:
         fields["name"] = name
     manifest = validated(fields)
@@ -36,6 +37,18 @@ def import_exported(folder: Folder, name: str | None, settings: Mapping[str, Any
         _check_unchanged(file, entry(file.path, files[file.path]))
     _check_graph(manifest, read_graph(folder, manifest.model))
     return Import(manifest, files)
+
+
+def _chosen(fields: dict[str, Any], variant: Any) -> dict[str, Any]:
+    """The manifest's fields with those of the variant of that name in their place."""
+    if variant is None:
+        return fields
+    # Checked before it is taken apart: what a manifest holds, somebody else may have written.
+    variants = {found.name: found for found in validated(fields).variants}
+    if variant not in variants:
+        known = ", ".join(variants) or "none"
+        raise InvalidArtifact(f"the artifact has no variant {variant!r}; it has {known}")
+    return {**fields, **variants[variant].model_dump(mode="json", exclude={"name"})}
 
 
 def _check_unchanged(promised: FileEntry, present: FileEntry) -> None:

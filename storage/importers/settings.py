@@ -11,7 +11,7 @@ from storage.manifest import Batching, EngineSettings, TextSettings
 
 _SECTIONS: Final[dict[str, type[BaseModel]]] = {"engine": EngineSettings, "batching": Batching, "text": TextSettings}
 # These choose what is read; the others go into the manifest.
-CHOICES: Final = ("model", "version")
+CHOICES: Final = ("model", "version", "variant")
 _KEYS: Final = (*CHOICES, "task", *_SECTIONS, "cache_ttl_s", "description", "metrics", "provenance")
 
 
@@ -28,7 +28,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
                 section.model_validate(value)
             except ValidationError as error:
                 raise InvalidArtifact(told_plainly(error, f"{key}.")) from error
-    for key in ("model", "task"):
+    for key in ("model", "task", "variant"):
         if key in settings and not isinstance(settings[key], str):
             raise InvalidArtifact(f"the setting '{key}' must be a string, not {settings[key]!r:.40}")
 

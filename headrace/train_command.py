@@ -1,0 +1,122 @@
+"""`headrace train`: from a recipe to a registered version."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from headrace import options, watch_command
+from headrace.errors import CommandError
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
+
+RUN = "run"
+
+
+class RecipeOrCommand(TyperGroup):
+    """What is none of the group's commands is a recipe to run: `headrace train recipe.yaml`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = [RUN, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=RecipeOrCommand,
+    help="Train, check and register a model: `headrace train RECIPE`, with the options of `headrace train run`.",
+    subcommand_metavar="RECIPE | COMMAND [ARGS]...",
+    no_args_is_help=True,
+)
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, in YAML.")]
+
+
+@app.command(RUN)
+def run(
+    recipe: RecipeFile,
+    work: watch_command.WorkFolder = watch_command.WORK,
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to do; unless given, all.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run a recipe's stages, each once: what was done before is kept, a killed run goes on where it was."""
+    with explained():
+        from headrace.training_run import run_recipe
+
+        found = run_recipe(opened(recipe), work, until, as_json)
+    if as_json:
+        from headrace.output import print_json
+
+        print_json(found)
+
+
+@app.command()
+def templates(as_json: options.Json = False) -> None:
+    """The tasks that a recipe can name, and the columns that its data need."""
+    from headrace.output import print_json, print_table
+
+    with explained():
+        from training.tasks.open import TASKS
+    if as_json:
+        print_json([{"task": task.name, "about": task.about, "columns": dict(task.columns)} for task in TASKS])
+    else:
+        rows = ((task.name, task.about, ", ".join(task.columns)) for task in TASKS)
+        print_table(("task", "about", "columns"), rows)
+
+
+@app.command()
+def suspects(
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Option(help="Label Studio's tasks are written here; its interface, .xml, beside them.")],
+    work: watch_command.WorkFolder = watch_command.WORK,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 500,
+    as_json: options.Json = False,
+) -> None:
+    """Write the rows whose labels deserve a person's look, the most suspect first, for Label Studio."""
+    from headrace.output import print_json
+
+    with explained():
+        from training.annotate.suspects import export
+
+        found = export(opened(recipe), work, out, limit)
+    if as_json:
+        print_json(found)
+    else:
+        print(
+            f"{found['suspects']} of {found['rows']} rows look mislabelled: {found['tasks']}\n"
+            f"labelling interface: {found['interface']}\n"
+            f"afterwards: `annotations: answers.json` beside the data set's path in {recipe}"
+        )
+
+
+app.command("watch")(watch_command.watch)
+
+
+def opened(path: Path) -> "Recipe":
+    """The recipe in a file. Raises CommandError with all that is wrong with it."""
+    from training.recipe import load
+
+    return load(path)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What training raises for a user's eyes, as CommandError."""
+    try:
+        yield
+        return
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"training needs the package {error.name}",
+            "install it, with torch, in an environment of its own: pip install 'headrace[training]'",
+        ) from error
+    except Exception as error:
+        from training.block import RecipeError
+        from training.stage import Busy
+
+        if isinstance(error, RecipeError | Busy):
+            raise CommandError(str(error)) from error
+        raise

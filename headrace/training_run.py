@@ -1,0 +1,133 @@
+"""Runs a recipe under a person's eyes: which stage it is at, how far training has got, what came out."""
+
+import os
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from headrace.errors import CommandError
+from headrace.training_log import Run
+from training.block import RecipeError
+from training.pipeline import Step, check, plan
+from training.recipe import Recipe
+from training.report.write import render
+from training.stage import Busy
+
+ERROR: Final = "error.txt"
+REPORTS: Final = "reports"
+_SHOWN: Final = 100  # characters of a value
+
+
+def run_recipe(recipe: Recipe, work: Path, until: str | None, as_json: bool) -> dict[str, Any]:
+    """Run what is not done: each stage's folder, seconds (0 where it was done before) and outcome, and the report.
+
+    Progress goes to standard error with `as_json`. Raises CommandError where a stage fails.
+    """
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own bars would run through ours
+    console = Console(highlight=False, stderr=as_json)
+    steps = plan(recipe, work, until)
+    check(steps)
+    progress = Progress(steps)
+    outcomes: dict[str, dict[str, Any]] = {}
+    with Live(console=console, get_renderable=progress.drawn, refresh_per_second=2, transient=True) as live:
+        live.auto_refresh = console.is_terminal
+        for step in steps:
+            outcomes[step.name] = _run(step, outcomes, progress, console)
+            console.print(_line(step.name, progress.seconds[step.name], outcomes[step.name]), markup=False)
+    page, text = render(work / REPORTS / recipe.name, recipe, outcomes, {step.name: step.folder for step in steps})
+    console.print(f"report: {page}", markup=False)
+    return {
+        "name": recipe.name,
+        "report": str(page),
+        "markdown": str(text),
+        "stages": {
+            step.name: {
+                "folder": str(step.folder),
+                "seconds": progress.seconds[step.name],
+                "outcome": outcomes[step.name],
+            }
+            for step in steps
+        },
+    }
+
+
+class Progress:
+    """Where a run is."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        self.seconds: dict[str, float] = {}
+        self.said = ""
+        self._running: Step | None = None
+        self._since = 0.0
+
+    def begin(self, step: Step) -> None:
+        """A step starts."""
+        self._running, self._since, self.said = step, monotonic(), ""
+
+    def end(self, step: Step, before: bool) -> None:
+        """It is over."""
+        self._running = None
+        self.seconds[step.name] = 0.0 if before else round(monotonic() - self._since, 3)
+
+    def drawn(self) -> Table:
+        """A line: the stage, how many stages are done or, in training, how many steps; what it said last."""
+        line = Table.grid(padding=(0, 2))
+        step = self._running
+        if step is not None:
+            told, done, of = self.said, len(self.seconds), len(self._steps)
+            if step.name == "train" and (run := Run(step.folder)).planned:
+                told, done, of = run.line(), run.step, run.planned
+            waited = f"{monotonic() - self._since:.0f} s"
+            line.add_row(step.name, ProgressBar(total=of, completed=done, width=30), f"{done}/{of}", waited, told)
+        return line
+
+
+def _run(step: Step, outcomes: Mapping[str, dict[str, Any]], progress: Progress, console: Console) -> dict[str, Any]:
+    def say(line: str) -> None:
+        progress.said = line
+        console.print(f"  {line}", markup=False)
+
+    before = step.done
+    progress.begin(step)
+    try:
+        outcome = step.run(outcomes, say)
+    except (RecipeError, Busy):
+        raise
+    except Exception as error:
+        file = step.folder / ERROR
+        file.write_text(traceback.format_exc())
+        what = str(error).strip() or type(error).__name__
+        raise CommandError(
+            f"{step.name} failed: {what}", f"the trace is in {file}; the same command goes on from here"
+        ) from error
+    progress.end(step, before)
+    return outcome
+
+
+def _line(name: str, seconds: float, outcome: Mapping[str, Any]) -> str:
+    took = f"{seconds:.1f} s" if seconds else "done before"
+    told = ", ".join(f"{key} {_value(value)}" for key, value in outcome.items() if _worth(value))
+    return f"{name}: {took}; {told}"
+
+
+def _worth(value: Any) -> bool:
+    return value not in (None, "", [], {}) and len(_value(value)) <= _SHOWN
+
+
+def _value(value: Any) -> str:
+    match value:
+        case float():
+            return f"{value:.4g}"
+        case dict():
+            return "(" + ", ".join(f"{key} {_value(inner)}" for key, inner in value.items()) + ")"
+        case list():
+            return ", ".join(map(_value, value))
+    return str(value)

@@ -1,0 +1,142 @@
+"""Small real data for every task, made of what packages carry: sentences, EEG, digits, tumours, diabetes."""
+
+import random
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, DatasetDict
+from PIL import Image
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+
+from tests.training import train_stage
+
+Rows = list[dict[str, Any]]
+
+
+def sentences(count: int) -> list[str]:
+    """Sentences of twelve words or more."""
+    texts = [text for split in train_stage.rows(3 * count, 100).values() for text in split["text"]]
+    return [text for text in texts if len(text.split()) >= 12][:count]
+
+
+def duplicates(count: int) -> Rows:
+    """Whether a text is another one with every third word left out."""
+    texts = sentences(count)
+    pick = random.Random(7)
+    rows = []
+    for text in texts:
+        same = pick.random() < 0.5
+        other = text if same else pick.choice(texts)
+        shorter = " ".join(word for at, word in enumerate(other.split()) if at % 3)
+        rows.append({"text": text, "text_pair": shorter, "label": "same" if same else "another"})
+    return rows
+
+
+def fitting(count: int) -> Rows:
+    """The same, as a reranker wants it."""
+    return [{**row, "label": float(row["label"] == "same")} for row in duplicates(count)]
+
+
+def halves(count: int) -> Rows:
+    """The two halves of a sentence, which belong together."""
+    cut = [
+        (text.split()[: len(text.split()) // 2], text.split()[len(text.split()) // 2 :]) for text in sentences(count)
+    ]
+    return [{"text": " ".join(first), "text_pair": " ".join(second)} for first, second in cut]
+
+
+def capitals(count: int) -> Rows:
+    """Which words of a text in small letters were written with a capital: names, and beginnings of sentences."""
+    rows = []
+    for text in sentences(count):
+        words = [word for word in text.split() if word[0].isalpha()]
+        tags, inside = [], False
+        for word in words:
+            large = word[0].isupper()
+            tags.append(("I-CAP" if inside else "B-CAP") if large else "O")
+            inside = large
+        rows.append({"tokens": [word.lower() for word in words], "tags": tags})
+    return rows
+
+
+def first_words(count: int) -> Rows:
+    """What follows the word that is asked for."""
+    pick = random.Random(7)
+    rows = []
+    for text in sentences(count):
+        words = text.split()
+        at = pick.randrange(1, len(words) - 3)
+        start = len(" ".join(words[: at + 1])) + 1
+        answer = " ".join(words[at + 1 : at + 3])
+        rows.append({"question": words[at], "context": text, "answers": {"text": [answer], "answer_start": [start]}})
+    return rows
+
+
+def texts(count: int) -> Rows:
+    """The sentences as they are."""
+    return [{"text": text} for text in sentences(count)]
+
+
+def verdicts(count: int) -> Rows:
+    """Somebody reads something out, and is told where it was written."""
+    whole = train_stage.rows(count, 20)["train"]
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": row["text"]},
+                {"role": "assistant", "content": f"that is from a {row['label']} ."},
+            ]
+        }
+        for row in whole
+    ]
+
+
+def openings(count: int) -> Rows:
+    """A sentence, and its first three words in small letters."""
+    return [{"source": text, "target": " ".join(text.split()[:3]).lower()} for text in sentences(count)]
+
+
+def digits(count: int) -> Rows:
+    """8 by 8 greys."""
+    pixels, labels = load_digits(return_X_y=True)
+    images = (pixels.reshape(-1, 8, 8) * 15.9).astype(np.uint8)
+    return [
+        {"image": Image.fromarray(image), "label": str(label)} for image, label in zip(images, labels, strict=True)
+    ][:count]
+
+
+def tumours(count: int) -> Rows:
+    """Measurements of cells, and what they were."""
+    found = load_breast_cancer()
+    return _numbers(found.data, found.feature_names, "label", [str(found.target_names[one]) for one in found.target])[
+        :count
+    ]
+
+
+def diabetes(count: int) -> Rows:
+    """Measurements of people, and how their illness went on."""
+    found = load_diabetes(scaled=False)
+    return _numbers(found.data, found.feature_names, "target", [float(one) for one in found.target])[:count]
+
+
+def eeg(count: int) -> Rows:
+    """Pieces of an electroencephalogram, which comes with matplotlib."""
+    path = files("matplotlib") / "mpl-data" / "sample_data" / "eeg.dat"
+    channels = np.frombuffer(path.read_bytes(), np.float64).reshape(-1, 4).T
+    scaled = (channels - channels.mean(1, keepdims=True)) / channels.std(1, keepdims=True)
+    pieces = [channel[at : at + 80] for channel in scaled for at in range(0, len(channel) - 80, 40)]
+    return [{"series": piece.tolist()} for piece in pieces][:count]
+
+
+def split(rows: Rows, held_out: int) -> DatasetDict:
+    """The last rows are held out, after the order has been shuffled."""
+    rows = random.Random(7).sample(rows, len(rows))
+    parts = {"train": rows[: -2 * held_out], "validation": rows[-2 * held_out : -held_out], "test": rows[-held_out:]}
+    return DatasetDict({name: Dataset.from_list(part) for name, part in parts.items()})
+
+
+def _numbers(data: Any, names: Any, target: str, truth: list[Any]) -> Rows:
+    columns = [str(name).replace(" ", "_") for name in names]
+    rows = [dict(zip(columns, map(float, row), strict=True)) for row in data]
+    return [{**row, target: one} for row, one in zip(rows, truth, strict=True)]

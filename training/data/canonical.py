@@ -1,0 +1,76 @@
+"""One form for equal rows, whatever file they came from: what fingerprints, duplicates and row ids go by."""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+Row = Mapping[str, Any]
+
+LABEL: Final = "label"
+_WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]*)\.0+")
+
+
+def plain(value: Any) -> str:
+    """A label as a string: 1, 1.0, "1" and "1.0" are the same one, so are true and "True"; "1.10" and "007" stay."""
+    text = json.dumps(value) if isinstance(value, bool | int | float) else str(value)
+    if text in ("True", "False"):
+        return text.lower()
+    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
+
+
+def row_id(row: Row) -> str:
+    """What a row is called in lists that people work through: 16 hex digits, the same for its copies and any label."""
+    return normal({name: value for name, value in row.items() if name != LABEL})[:16]
+
+
+def fingerprint(rows: Iterable[Row]) -> str:
+    """Of rows in their order: 64 hex digits."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(bytes.fromhex(_digest(row)))
+    return digest.hexdigest()
+
+
+def normal(row: Row) -> str:
+    """The same for rows that differ only in case, spacing, or how Unicode writes the same characters."""
+    return _digest({name: _folded(value) for name, value in row.items() if value is not None})
+
+
+def _digest(row: Row) -> str:
+    return hashlib.sha256(_json(row).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_form(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _form(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case bytes():
+            return {"sha256": hashlib.sha256(value).hexdigest()}
+        case {"path": path, "bytes": data, **rest} if not rest:  # an image or a sound: what it shows, not where it lies
+            return _form(Path(path).read_bytes() if data is None else data)
+        case Mapping():
+            return {name: _form(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_form(inner) for inner in value]
+    return value
+
+
+def _folded(value: Any) -> Any:
+    match value:
+        case str():
+            return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+        case list() | tuple():
+            return [_folded(inner) for inner in value]
+        case {"path": _, "bytes": _}:
+            return value
+        case Mapping():
+            return {name: _folded(inner) for name, inner in value.items()}
+    return value

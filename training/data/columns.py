@@ -1,0 +1,199 @@
+"""What the columns of a task hold, whatever file they came from: text stays text, numbers become numbers."""
+
+import io
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from training.data.canonical import plain
+
+if TYPE_CHECKING:
+    from training.tasks.base import Task
+
+Convert = Callable[[Any, Path], Any]  # the value and the folder that it was found in
+
+
+class Missing(ValueError):
+    """A value that is not there, or says nothing: its row is dropped, with this as the reason."""
+
+    def __init__(self, reason: str, kind: str = "missing") -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`convert` raises ValueError, which begins with 'is', where it isn't of this kind."""
+
+    convert: Convert
+    feature: Callable[[], Any]  # of datasets.Features
+
+
+def kind_of(column: str, task: "Task") -> Kind | None:
+    """What a column of a task holds; None where it may be anything."""
+    if takes_numbers(task):
+        return LABEL if column == "label" else NUMBER
+    return _KINDS.get(column)
+
+
+def takes_numbers(task: "Task") -> bool:
+    """Whether the task's rows are numbers, in columns that `model.config.columns` names."""
+    return task.name.startswith("tabular")
+
+
+def _text(value: Any, folder: Path) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"is {_called(value)}, {_short(value)}, where a text is wanted")
+    if not value.strip():
+        raise Missing("is empty")
+    return value
+
+
+def _label(value: Any, folder: Path) -> str:
+    if isinstance(value, float) and math.isnan(value):
+        raise Missing("is missing")
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"is {_called(value)}, {_short(value)}, where a label is wanted")
+    if not (label := plain(value).strip()):
+        raise Missing("is empty")
+    return label
+
+
+def _number(value: Any, folder: Path) -> float:
+    if isinstance(value, str) and not value.strip():
+        raise Missing("is empty")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"is {_called(value)}, {_short(value)}, where a number is wanted") from None
+    if not math.isfinite(number):
+        raise Missing(f"is {number}")
+    return number
+
+
+def _list(of: Convert) -> Convert:
+    def convert(value: Any, folder: Path) -> list[Any]:
+        value = _parsed(value)
+        if not isinstance(value, list):
+            raise ValueError(f"is {_called(value)}, {_short(value)}, where a list is wanted")
+        if not value:
+            raise Missing("is empty")
+        return [of(one, folder) for one in value]
+
+    return convert
+
+
+def _message(value: Any, folder: Path) -> dict[str, str]:
+    if not isinstance(value, dict) or not {"role", "content"} <= value.keys():
+        raise ValueError(f"has {_short(value)}, where a message with its role and content is wanted")
+    return {"role": _text(value["role"], folder), "content": _text(value["content"], folder)}
+
+
+def _answers(value: Any, folder: Path) -> dict[str, list[Any]]:
+    value = _parsed(value)
+    if not isinstance(value, dict) or not {"text", "answer_start"} <= value.keys():
+        raise ValueError(f"is {_short(value)}, where an object with text and answer_start is wanted")
+    texts, starts = list(value["text"]), list(value["answer_start"])
+    if len(texts) != len(starts):
+        raise ValueError(f"has {len(texts)} texts and {len(starts)} starts")
+    return {"text": texts, "answer_start": starts}
+
+
+def _file(value: Any, folder: Path) -> dict[str, Any]:
+    match value:
+        case str() if not value.strip():
+            raise Missing("is empty")
+        case str() if not (folder / value).is_file():
+            raise ValueError(f"is {value!r}, but {folder / value} is not a file")
+        case str():
+            return {"path": str(folder / value), "bytes": None}
+        case bytes():
+            return {"path": None, "bytes": value}
+        case {"path": path, "bytes": data}:
+            return {"path": path if data is None else None, "bytes": data}
+    raise ValueError(f"is {_called(value)}, where the path or the bytes of a file are wanted")
+
+
+def _image(value: Any, folder: Path) -> dict[str, Any]:
+    from PIL import Image, UnidentifiedImageError
+
+    found = _file(value, folder)
+    try:
+        with Image.open(found["path"] or io.BytesIO(found["bytes"])) as image:
+            image.verify()
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise Missing(f"is no image that can be opened: {error}", "unreadable") from error
+    return found
+
+
+def _audio(value: Any, folder: Path) -> dict[str, Any]:
+    import soundfile
+
+    found = _file(value, folder)
+    try:
+        soundfile.info(found["path"] or io.BytesIO(found["bytes"]))
+    except soundfile.LibsndfileError as error:
+        raise Missing(f"is no audio that can be opened: {error}", "unreadable") from error
+    return {"path": None, "bytes": found["bytes"] or Path(found["path"]).read_bytes()}
+
+
+def _parsed(value: Any) -> Any:
+    """Lists and objects are JSON where a file's cells can only be text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _called(value: Any) -> str:
+    names: Mapping[type, str] = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _feature(name: str) -> Callable[[], Any]:
+    def made() -> Any:
+        from datasets import Image, List, Value
+
+        return {
+            "string": Value("string"),
+            "number": Value("float64"),
+            "strings": List(Value("string")),
+            "numbers": List(Value("float64")),
+            "messages": List({"role": Value("string"), "content": Value("string")}),
+            "answers": {"text": List(Value("string")), "answer_start": List(Value("int64"))},
+            "image": Image(),
+            "audio": {"path": Value("string"), "bytes": Value("binary")},  # as datasets.Audio, which wants torchcodec
+        }[name]
+
+    return made
+
+
+TEXT: Final = Kind(_text, _feature("string"))
+LABEL: Final = Kind(_label, _feature("string"))
+NUMBER: Final = Kind(_number, _feature("number"))
+_KINDS: Final[Mapping[str, Kind]] = {
+    **dict.fromkeys(
+        ("text", "text_pair", "question", "context", "source", "target", "prompt", "chosen", "rejected", "caption"),
+        TEXT,
+    ),
+    "label": LABEL,
+    "score": NUMBER,
+    "tokens": Kind(_list(_text), _feature("strings")),
+    "tags": Kind(_list(_label), _feature("strings")),
+    "series": Kind(_list(_number), _feature("numbers")),
+    "messages": Kind(_list(_message), _feature("messages")),
+    "answers": Kind(_answers, _feature("answers")),
+    "image": Kind(_image, _feature("image")),
+    "mask": Kind(_image, _feature("image")),
+    "audio": Kind(_audio, _feature("audio")),
+}

@@ -1,0 +1,153 @@
+"""Reads rows out of files: each with the number of its line, or its place, from one.
+
+They are read here and not by pandas or pyarrow, which guess types, take "NA" for nothing, and name no line.
+"""
+
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Any, Final
+
+from training.block import RecipeError, check_keys
+
+Numbered = tuple[int, dict[str, Any]]
+
+_ENCODING: Final = "utf-8-sig"
+_CSV: Final = frozenset(
+    {"delimiter", "doublequote", "escapechar", "lineterminator", "quotechar", "quoting", "skipinitialspace", "strict"}
+)
+_ESCAPED: Final = ("\udc80", "\udcff")  # what a byte becomes that cannot be decoded
+
+
+def read_csv(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
+    """Every cell is a string. Raises RecipeError where a line has more or fewer cells than the header."""
+    check_keys(options, _CSV | {"encoding", "header"}, "datasets.options", "csv.reader")
+    header: list[str] | None = options.get("header")
+    for number, cells in _cells(path, options):
+        if header is None:
+            header = cells
+            if len(set(header)) < len(header):
+                raise RecipeError(f"{path}: two columns have the same name: {', '.join(header)}")
+        elif len(cells) != len(header):
+            raise RecipeError(f"{path}, line {number}: {len(cells)} cells, but there are {len(header)} columns")
+        else:
+            yield number, dict(zip(header, cells, strict=True))
+
+
+def read_json(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
+    """One list of objects, or an object that has it under the option `field`."""
+    check_keys(options, ("encoding", "field"), "datasets.options", "the format json")
+    text = "".join(_lines(path, options))
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecipeError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+    if "field" in options:
+        found = found.get(options["field"]) if isinstance(found, dict) else None
+    if not isinstance(found, list):
+        lists = [key for key, value in found.items() if isinstance(value, list)] if isinstance(found, dict) else []
+        hint = f"; options: {{field: {lists[0]}}} takes one in it" if lists else ""
+        raise RecipeError(f"{path} must hold a list of objects{hint}")
+    for number, row in enumerate(found, 1):
+        yield number, _object(row, path, f"row {number}")
+
+
+def read_jsonl(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
+    """An object in each line."""
+    check_keys(options, ("encoding",), "datasets.options", "the format jsonl")
+    for number, line in enumerate(_lines(path, options), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise RecipeError(f"{path}, line {number}: not JSON: {error.msg} at {error.colno}") from error
+        yield number, _object(row, path, f"line {number}")
+
+
+def read_text(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
+    """A `text` in each line that is not blank."""
+    check_keys(options, ("encoding",), "datasets.options", "the format text")
+    for number, line in enumerate(_lines(path, options), 1):
+        if line.strip():
+            yield number, {"text": line.rstrip("\r\n")}
+
+
+def read_parquet(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
+    """Rows as pyarrow gives them."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    check_keys(options, signature(ParquetFile).parameters, "datasets.options", "pyarrow.parquet.ParquetFile")
+    try:
+        with ParquetFile(path, **options) as file:
+            yield from enumerate((row for batch in file.iter_batches() for row in batch.to_pylist()), 1)
+    except pa.ArrowInvalid as error:
+        raise RecipeError(f"{path}: not Parquet: {error}") from error
+
+
+def read_pixels(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
+    """An `image`, as a PNG, and its `label` in each line of a CSV: `shape` greys from 0 to `white`, then the label."""
+    import numpy as np
+    from PIL import Image
+
+    check_keys(options, ("shape", "white"), "datasets.options", "the format pixels")
+    if "shape" not in options:
+        raise RecipeError(f"{path}: the format pixels needs options: {{shape: [height, width]}}")
+    height, width = options["shape"]
+    for number, cells in _cells(path, {}):
+        if len(cells) != height * width + 1:
+            raise RecipeError(f"{path}, line {number}: {len(cells)} cells, not {height} x {width} greys and a label")
+        greys = np.array(cells[:-1], float).reshape(height, width) * (255 / options.get("white", 255))
+        packed = io.BytesIO()
+        Image.fromarray(greys.round().astype(np.uint8)).save(packed, "PNG")
+        yield number, {"image": {"path": None, "bytes": packed.getvalue()}, "label": cells[-1]}
+
+
+READERS: Final[Mapping[str, Callable[[Path, Mapping[str, Any]], Iterator[Numbered]]]] = {
+    "csv": read_csv,
+    "json": read_json,
+    "jsonl": read_jsonl,
+    "parquet": read_parquet,
+    "pixels": read_pixels,
+    "text": read_text,
+}
+
+
+def _cells(path: Path, options: Mapping[str, Any]) -> Iterator[tuple[int, list[str]]]:
+    tabbed = {"delimiter": "\t"} if path.with_suffix("").suffix == ".tsv" or path.suffix == ".tsv" else {}
+    how = {"strict": True, **tabbed, **{name: value for name, value in options.items() if name in _CSV}}
+    csv.field_size_limit(sys.maxsize)  # a cell may be a whole document
+    reader = csv.reader(_lines(path, options), **how)
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise RecipeError(f"{path}, line {reader.line_num}: {error}; see options: quoting, quotechar") from error
+
+
+def _lines(path: Path, options: Mapping[str, Any]) -> Iterator[str]:
+    """The lines as they are, with their ends. Raises RecipeError at bytes that the encoding does not know."""
+    encoding = options.get("encoding", _ENCODING)
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding=encoding, errors="surrogateescape", newline="") as lines:
+        for number, line in enumerate(lines, 1):
+            if wrong := [sign for sign in line if _ESCAPED[0] <= sign <= _ESCAPED[1]]:
+                name = encoding.removesuffix("-sig")
+                raise RecipeError(
+                    f"{path}, line {number}: byte 0x{ord(wrong[0]) - 0xDC00:02x} at {line.index(wrong[0]) + 1} is not "
+                    f"{name}: options: {{encoding: ...}} says what it is"
+                )
+            yield line
+
+
+def _object(row: Any, path: Path, where: str) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise RecipeError(f"{path}, {where}: {type(row).__name__}, where an object with the columns is wanted")
+    return row

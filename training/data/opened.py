@@ -1,0 +1,68 @@
+"""Opens what a data set's paths name: rows, file by file or split by split."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.block import RecipeError
+from training.data.block import PIP, DatasetBlock, SplitName
+from training.data.fetch import fetch
+from training.data.files import READERS, Numbered
+from training.data.folders import COLUMNS, kind_of, read_folder
+from training.data.hub import numbered, read_hub
+from training.data.rows import Dropped
+from training.data.source import format_of, local, place
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of one file, or of one split of a data set; what their relative paths begin at."""
+
+    name: str
+    rows: Iterator[Numbered]
+    folder: Path
+    split: SplitName | None
+
+
+def sources(block: DatasetBlock, beside: Path, others: list[Dropped]) -> Iterator[Source]:
+    """What the block's paths name, in their order. Files of a folder that hold no row are added to `others`."""
+    for path in block.paths:
+        if path.startswith(PIP):
+            assert block.sha256 is not None  # or the block would not be valid
+            yield from _files([fetch(path, block.sha256)], block)
+            continue
+        found = place(path, beside)
+        if found is not None and not found.is_dir():
+            yield from _files(local(path, beside) or [], block)
+        elif found is None or (kind := block.format or kind_of(found) or "huggingface") == "huggingface":
+            yield from _hub(path if found is None else str(found), path, block)
+        elif kind in COLUMNS:
+            yield from _folder(kind, found, path, block, others)
+        else:
+            yield from _files(local(path, beside) or [], block)
+
+
+def placed(split: SplitName | None) -> SplitName | None:
+    """What data call their training rows is what the splits that they don't bring are drawn from."""
+    return None if split == "train" else split
+
+
+def _files(files: list[Path], block: DatasetBlock) -> Iterator[Source]:
+    for file in files:
+        kind = block.format or format_of(file)
+        if kind is None or kind not in READERS:
+            raise RecipeError(f"datasets: {file}: say which 'format' it is: {', '.join(READERS)}")
+        yield Source(file.name, READERS[kind](file, block.options), file.parent, block.split)
+
+
+def _folder(kind: str, folder: Path, path: str, block: DatasetBlock, others: list[Dropped]) -> Iterator[Source]:
+    for part in read_folder(kind, folder, block.options):
+        name = f"{path} ({part.split})" if part.split else path
+        yield Source(name, iter(part.rows), part.folder, block.split or placed(part.split))
+        others += [Dropped(name, 0, {"file": str(file)}, "other file", f"no row of an {kind}") for file in part.others]
+
+
+def _hub(source: str, path: str, block: DatasetBlock) -> Iterator[Source]:
+    for split, rows in read_hub(source, block.options).items():
+        name = f"{path} ({split})" if split else path
+        yield Source(name, numbered(rows), Path(), block.split or placed(split))

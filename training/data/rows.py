@@ -1,0 +1,27 @@
+"""A row on its way through the data stage, with where it came from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from training.data.block import SplitName
+
+
+@dataclass
+class Found:
+    """A row, and where it stood. `split` is None where nothing has placed it yet."""
+
+    source: str
+    number: int
+    row: dict[str, Any]
+    split: SplitName | None = None
+
+
+@dataclass
+class Dropped:
+    """A row that is not used, and why: `kind` in a word or two, `reason` in full."""
+
+    source: str
+    number: int
+    row: dict[str, Any]
+    kind: str
+    reason: str

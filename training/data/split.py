@@ -1,0 +1,51 @@
+"""Which rows train, which choose the best step, and which judge."""
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from training.block import RecipeError
+from training.data.block import Split, SplitName
+from training.data.canonical import LABEL
+from training.data.rows import Found
+
+NAMES: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
+_DRAWN: Final[tuple[SplitName, ...]] = ("test", "validation")
+
+
+def split(rows: Sequence[Found], block: Split, seed: int) -> dict[SplitName, list[Found]]:
+    """The rows of each split, in their order. A split that the data bring themselves is given none of the others.
+
+    Raises RecipeError where no row is left to train with.
+    """
+    brought = {found.split for found in rows}
+    shares = {name: 0.0 if name in brought else float(getattr(block, name)) for name in _DRAWN}
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for at, found in enumerate(rows):
+        if found.split is None:
+            groups[str(found.row.get(LABEL)) if block.stratify else ""].append(at)
+    drawn = _drawn(groups, shares, seed)
+    by_name: dict[SplitName, list[Found]] = {name: [] for name in NAMES}
+    for at, found in enumerate(rows):
+        by_name[found.split or drawn.get(at, "train")].append(found)
+    if not by_name["train"]:
+        raise RecipeError("split: no row is left to train with")
+    return by_name
+
+
+def _drawn(groups: Mapping[str, list[int]], shares: Mapping[SplitName, float], seed: int) -> dict[int, SplitName]:
+    """Where each drawn row goes. Each group gives its part, as nearly as whole rows can, and keeps one at least."""
+    drawn: dict[int, SplitName] = {}
+    draw = random.Random(seed)
+    wanted = dict.fromkeys(shares, 0.0)
+    given = dict.fromkeys(shares, 0)
+    for name in sorted(groups):
+        left = draw.sample(groups[name], len(groups[name]))
+        for into, share in shares.items():
+            wanted[into] += share * len(groups[name])
+            count = max(min(round(wanted[into] - given[into]), len(left) - 1), 0)
+            given[into] += count
+            drawn.update(dict.fromkeys(left[:count], into))
+            left = left[count:]
+    return drawn

@@ -1,0 +1,30 @@
+"""How good the model is, how sure that is, and what it is compared with."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from training.block import Block
+
+
+class Against(Block):
+    """The version that serves now, asked over HTTP: the platform at `url`, its `model` (the recipe's name unless
+    given), the version that `alias` points at."""
+
+    url: str = Field(pattern=r"^https?://")
+    model: str | None = None
+    alias: str = "stable"
+
+
+class Evaluate(Block):
+    """The torch model and every exported variant, on the test rows (the first `rows` of them, where given).
+
+    `resamples` bootstrap samples of the rows give each metric's interval at `confidence`. `bins` are those of the
+    reliability diagram.
+    """
+
+    rows: int | None = Field(None, ge=1)
+    resamples: int = Field(1000, ge=0, le=100_000)
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    bins: int = Field(10, ge=2, le=100)
+    against: Against | None = None

@@ -1,0 +1,120 @@
+"""From a recipe to a registered version: the stages in their order, each of which is done once."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from training.block import RecipeError, nearest
+from training.data.digest import digests, named
+from training.recipe import Recipe
+from training.stage import Stage, Work, done, plain
+from training.tasks.open import open_task
+
+
+def _with_files(recipe: Recipe, block: Any) -> Any:
+    """The block with what is in the files that it names; None where the recipe has no such block."""
+    return None if block is None else (block, named(plain(block), recipe.folder))
+
+
+def _columns(recipe: Recipe) -> Any:
+    """Which columns of the data are taken."""
+    return sorted(open_task(recipe.task).columns), recipe.model.config.get("columns")
+
+
+STAGES: Final = (
+    Stage("data", "training.data", lambda r: (r.task, _columns(r), r.datasets, r.split, digests(r))),
+    Stage("clean", "training.clean", lambda r: _with_files(r, r.clean), reads=("data",)),
+    Stage("augment", "training.augment", lambda r: _with_files(r, r.augment), reads=("data", "clean")),
+    Stage("profile", "training.profile", lambda r: r.profile, ("data", "clean", "augment"), ("training.train",)),
+    Stage(
+        "train",
+        "training.train",
+        lambda r: _with_files(r, (r.task, r.model, r.peft, r.train, r.distributed)),
+        reads=("data", "clean", "augment"),
+        uses=("training.tasks",),
+        checks="training.train.check",
+    ),
+    Stage(
+        "export",
+        "training.export",
+        lambda r: (r.name, r.task, r.export),
+        reads=("data", "train"),
+        uses=("training.tasks", "training.tune"),
+    ),
+    Stage(
+        "evaluate",
+        "training.evaluate",
+        lambda r: (r.task, r.evaluate),
+        ("data", "train", "export"),
+        ("training.tasks",),
+    ),
+    Stage("register", "training.register", lambda r: r.register_, ("data", "train", "export", "evaluate")),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of one recipe: the folder of its result, and those of the stages that it reads."""
+
+    stage: Stage
+    recipe: Recipe
+    folder: Path
+    inputs: Mapping[str, Path]
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return done(self.folder)
+
+    def run(self, outcomes: Mapping[str, dict[str, Any]], say: Callable[[str], None]) -> dict[str, Any]:
+        """Do it, unless it is done: what the report says of it. `outcomes` are those of the steps before."""
+        read = {name: outcomes[name] for name in self.inputs}
+        return self.stage.run(Work(self.recipe, self.folder, self.inputs, read, say))
+
+
+def plan(recipe: Recipe, folder: Path, until: str | None = None, stages: Sequence[Stage] = STAGES) -> list[Step]:
+    """The steps, in their order: those that the recipe has, to `until`.
+
+    A result is kept in `<folder>/<stage>/<fingerprint>`: change a block, and that stage and those that read its
+    result run again, and no other. Raises RecipeError where the recipe has no stage `until`.
+    """
+    fingerprints: dict[str, str] = {}
+    steps: dict[str, Step] = {}
+    for stage in stages:
+        if stage.block(recipe) is None:
+            continue
+        read = [name for name in stage.reads if name in steps]
+        fingerprints[stage.name] = fingerprint = stage.fingerprint(recipe, {name: fingerprints[name] for name in read})
+        inputs = {name: steps[name].folder for name in read}
+        steps[stage.name] = Step(stage, recipe, folder / stage.name / fingerprint[:16], inputs)
+        if stage.name == until:
+            break
+    if until is not None and until not in steps:
+        raise RecipeError(f"the recipe has no stage {until!r}{nearest(until, steps)}")
+    return list(steps.values())
+
+
+def check(steps: Sequence[Step]) -> None:
+    """Raise RecipeError now for what would stop a later step after an hour."""
+    for step in steps:
+        if step.stage.checks is not None and not step.done:
+            importlib.import_module(step.stage.checks).check(step.recipe)
+
+
+def run(
+    recipe: Recipe, folder: Path, say: Callable[[str], None], until: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """Run what is not done yet; what each stage says of itself, by name."""
+    steps = plan(recipe, folder, until)
+    check(steps)
+    outcomes: dict[str, dict[str, Any]] = {}
+    for step in steps:
+        say(f"{step.name}: {'done before' if step.done else step.folder}")
+        outcomes[step.name] = step.run(outcomes, say)
+    return outcomes

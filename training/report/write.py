@@ -1,0 +1,41 @@
+"""The report of a run: what each stage found, in one HTML file and as Markdown."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from training.report import markdown, page, sections
+from training.report.content import Listing, Section, Text
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
+
+
+def render(
+    folder: Path, recipe: "Recipe", outcomes: Mapping[str, dict[str, Any]], folders: Mapping[str, Path]
+) -> tuple[Path, Path]:
+    """Write `report.html` and `report.md` into `folder`: their paths.
+
+    `outcomes` are what the stages returned that were run, `folders` where each of them left its files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    title = f"{recipe.name}: {recipe.task}"
+    found = [
+        Section("What for", [Text(recipe.description)]) if recipe.description else None,
+        sections.register(outcomes),
+        sections.evaluate(outcomes),
+        sections.data(outcomes, folders),
+        sections.train(outcomes, folders),
+        sections.export(outcomes),
+        sections.overview(outcomes),
+        Section("Recipe", [Listing(_yaml(recipe))]),
+    ]
+    present = [section for section in found if section is not None]
+    return page.write(folder, title, present), markdown.write(folder, title, present)
+
+
+def _yaml(recipe: "Recipe") -> str:
+    given = recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return yaml.safe_dump(given, sort_keys=False, allow_unicode=True)

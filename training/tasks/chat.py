@@ -1,0 +1,39 @@
+"""Conversations: a decoder learns to answer as the assistant does."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from training.block import RecipeError
+from training.tasks.base import Model
+from training.tasks.causal_lm import CausalLM
+from training.tasks.language import IGNORED
+
+
+class Chat(CausalLM):
+    """The assistant's last turn, from the turns before it; the loss is on its tokens alone."""
+
+    name = "chat"
+    about = "a language model that follows instructions and answers in a conversation"
+    columns: ClassVar = {"messages": "the turns, a list of {role, content}, of which the last is the assistant's"}
+
+    def start(self, recipe: Any, labels: Any) -> Model:
+        model = super().start(recipe, labels)
+        if model.processor.chat_template is None:
+            raise RecipeError("model.tokenizer: the tokenizer has no chat template, which says how turns are written")
+        return model
+
+    def encode(self, rows: dict[str, list[Any]], tokenizer: Any) -> dict[str, list[Any]]:
+        ids = [_tokens(tokenizer, messages) for messages in rows["messages"]]
+        return {"input_ids": ids, "attention_mask": [[1] * len(one) for one in ids]}
+
+    def guesses(self, rows: dict[str, list[Any]], encoded: dict[str, list[Any]], tokenizer: Any) -> list[list[int]]:
+        asked = [len(_tokens(tokenizer, messages[:-1], more=True)) for messages in rows["messages"]]
+        pairs = zip(encoded["input_ids"], asked, strict=True)
+        return [[IGNORED] * min(given, len(ids)) + list(ids[given:]) for ids, given in pairs]
+
+
+def _tokens(tokenizer: Any, messages: "list[Mapping[str, str]]", *, more: bool = False) -> list[int]:
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=more)
+    # The template writes the special tokens.
+    tokens: list[int] = tokenizer(text, truncation=True, add_special_tokens=False)["input_ids"]
+    return tokens

@@ -1,0 +1,41 @@
+"""What the tasks share whose models guess tokens: perplexity, and blocks of text."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+IGNORED: Final = -100  # what the loss passes over
+
+
+class Guessed(NamedTuple):
+    """How well a row's tokens were guessed: their negative log likelihoods added up, how many, how many rightly."""
+
+    loss: float
+    tokens: int
+    right: int
+
+
+def guessed(logits: NDArray[Any], labels: NDArray[np.int64]) -> Guessed:
+    """Of logits `[length, vocabulary]` for labels `[length]`, at the places that are not ignored."""
+    at = np.flatnonzero(labels != IGNORED)
+    if not len(at):
+        return Guessed(0.0, 0, 0)
+    logits = logits[at].astype(np.float64)
+    top = logits.max(axis=-1, keepdims=True)
+    log_total = top[:, 0] + np.log(np.exp(logits - top).sum(axis=-1))
+    loss = log_total - logits[np.arange(len(at)), labels[at]]
+    return Guessed(float(loss.sum()), len(at), int((logits.argmax(-1) == labels[at]).sum()))
+
+
+def measure_guesses(predictions: Sequence[Guessed]) -> dict[str, float]:
+    """Perplexity, the loss in nats a token, and the part of the tokens that was guessed rightly."""
+    tokens = max(sum(one.tokens for one in predictions), 1)
+    loss = sum(one.loss for one in predictions) / tokens
+    return {
+        "perplexity": math.exp(min(loss, 700.0)),
+        "loss": loss,
+        "token_accuracy": sum(one.right for one in predictions) / tokens,
+    }

@@ -1,0 +1,105 @@
+"""What the tasks share that feed a tokenizer's output to a graph."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from training.block import RecipeError
+from training.tasks.base import Arrays, Model, Run, Task
+from training.tasks.network import load, start
+from training.tasks.source import locate
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+
+    from training.recipe import Recipe
+
+BATCH: Final = 32
+EXAMPLES: Final = 2
+
+
+class TextTask(Task):
+    """Tokens to the graph: `input_ids`, `attention_mask` and, where the model knows it, `token_type_ids`."""
+
+    def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
+        tokenizer = start_tokenizer(recipe)
+        network = start(self.auto, recipe, labels, self.options())
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token  # as decoders bring none; the mask hides it
+        network.config.pad_token_id = tokenizer.pad_token_id
+        longest = getattr(network.config, "max_position_embeddings", recipe.model.max_length)
+        if recipe.model.max_length > longest:
+            raise RecipeError(f"model.max_length: {recipe.model.max_length} tokens, but the model takes {longest}")
+        return Model(network, tokenizer)
+
+    def options(self) -> dict[str, Any]:
+        """What the task asks of the model's configuration."""
+        return {}
+
+    def load(self, folder: Path) -> Model:
+        return Model(load(self.auto, folder), self.load_processor(folder))
+
+    def load_processor(self, folder: Path) -> Any:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(folder)
+
+    def save(self, model: Model, folder: Path) -> None:
+        model.network.save_pretrained(folder)
+        model.processor.save_pretrained(folder)
+
+    def inputs(self, model: Model) -> Sequence[str]:
+        """The graph's inputs."""
+        names: list[str] = model.processor.model_input_names
+        return names
+
+    @abstractmethod
+    def encode(self, rows: "dict[str, list[Any]]", tokenizer: Any) -> dict[str, list[Any]]:
+        """A batch of rows as the graph's inputs, not padded."""
+
+    def collator(self, model: Model) -> Any:
+        from transformers import DataCollatorWithPadding
+
+        return DataCollatorWithPadding(model.processor)
+
+    def example(self, model: Model, rows: "Dataset") -> "dict[str, torch.Tensor]":
+        import torch
+
+        lengths = [len(ids) for ids in self.encode(rows[:BATCH], model.processor)["input_ids"]]
+        # Of different lengths, so that the mask has zeros and no dimension is taken for a constant.
+        picked = sorted(np.argsort(lengths, kind="stable")[[0, -1]].tolist()) if len(lengths) > 1 else [0]
+        encoded = self.encode(rows[picked], model.processor)
+        return {name: torch.from_numpy(array) for name, array in self._padded(model, encoded).items()}
+
+    def batches(self, run: Run, model: Model, rows: "Dataset") -> Iterator[tuple[list[int], Arrays, Arrays]]:
+        """Which rows, what the graph was given for them, and what it answered: those of like length together."""
+        encoded = self.encode(rows[:], model.processor)
+        order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable").tolist()
+        for at in range(0, len(order), BATCH):
+            picked = order[at : at + BATCH]
+            inputs = self._padded(
+                model, {name: [column[index] for index in picked] for name, column in encoded.items()}
+            )
+            yield picked, inputs, run(inputs)
+
+    def _padded(self, model: Model, encoded: dict[str, list[Any]]) -> dict[str, Any]:
+        names = self.inputs(model)
+        batch = model.processor.pad({name: encoded[name] for name in names}, return_tensors="np")
+        return {name: np.asarray(batch[name], np.int64) for name in names}
+
+
+def start_tokenizer(recipe: "Recipe") -> Any:
+    """The tokenizer of the recipe's base, or the one that the recipe names. It cuts at the recipe's `max_length`."""
+    from transformers import AutoTokenizer
+
+    source = recipe.model.tokenizer or recipe.model.base
+    if source is None:
+        raise RecipeError("model.tokenizer: a model from 'config' alone needs one, such as that of a base")
+    options = {"gguf_file": recipe.model.gguf_file} if recipe.model.gguf_file and not recipe.model.tokenizer else {}
+    return AutoTokenizer.from_pretrained(
+        locate(source, recipe.folder), model_max_length=recipe.model.max_length, **options
+    )

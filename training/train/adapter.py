@@ -1,0 +1,87 @@
+"""Puts peft's adapters on a model, and into its weights once they are trained."""
+
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from training.block import RecipeError, check_keys
+from training.tasks.base import Model, Task
+from training.tasks.network import ADAPTER
+
+if TYPE_CHECKING:
+    from training.train.block import Peft
+
+_OWNED: Final = (
+    "task_type",
+    "peft_type",
+    "auto_mapping",
+    "peft_version",
+    "revision",
+    "inference_mode",
+    "runtime_config",
+)
+
+
+def options(peft: "Peft", task: Task) -> Any:
+    """peft's configuration. Raises RecipeError where a key or a value is not one of its class."""
+    from peft import LoraConfig, PromptTuningConfig, TaskType
+
+    if task.peft is None:
+        raise RecipeError(f"peft: the task {task.name} has no adapters; leave the block out")
+    kind = LoraConfig if peft.type == "lora" else PromptTuningConfig
+    check_keys(peft.options, {field.name for field in fields(kind)} - set(_OWNED), "peft", f"peft.{kind.__name__}")
+    try:
+        return kind(task_type=TaskType[task.peft], **peft.options)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"peft: {error}") from error
+
+
+def adapted(model: Model, peft: "Peft", task: Task) -> Model:
+    """The model with adapters, its own weights fixed."""
+    from peft import get_peft_model
+
+    try:
+        return Model(get_peft_model(model.network, options(peft, task)), model.processor)
+    except ValueError as error:  # no such target modules, for example
+        raise RecipeError(f"peft: {error}") from error
+
+
+def save(model: Model, task: Task, folder: Path) -> None:
+    """Write `folder/adapter`, and `folder/model` with the adapter in its weights, or beside them where it must stay.
+
+    Raises RuntimeError where the merged weights are those that training began with.
+    """
+    network: Any = model.network
+    network.save_pretrained(folder / ADAPTER)
+    if not hasattr(network, "merge_and_unload") or network.peft_config["default"].is_prompt_learning:
+        task.save(Model(_unwrapped(network), model.processor), folder / "model")
+        shutil.copytree(folder / ADAPTER, folder / "model" / ADAPTER, dirs_exist_ok=True)
+        return
+    before = {name: module.weight.detach().clone() for name, module in _targets(network)}
+    task.save(Model(network.merge_and_unload(safe_merge=True), model.processor), folder / "model")
+    merged = dict(network.base_model.model.named_modules())
+    if all(merged[name].weight.equal(weight) for name, weight in before.items()):
+        raise RuntimeError("the merged model equals its base: the adapters have learned nothing")
+
+
+def _targets(network: Any) -> list[tuple[str, Any]]:
+    """The layers that have a LoRA adapter, by their names in the model."""
+    from peft.tuners.lora import LoraLayer
+
+    return [
+        (name, module.base_layer)
+        for name, module in network.base_model.model.named_modules()
+        if isinstance(module, LoraLayer)
+    ]
+
+
+def _unwrapped(network: Any) -> Any:
+    """The base with the layers that were trained whole, such as a classifier's head."""
+    from peft.utils import ModulesToSaveWrapper
+
+    base = network.get_base_model()
+    for name, module in list(base.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            base.set_submodule(name, module.modules_to_save["default"])
+    return base

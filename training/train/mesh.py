@@ -1,0 +1,92 @@
+"""Opens a model whose weights are shared out over processes, through transformers' DistributedConfig."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import transformers
+from torch import distributed, nn
+from torch.distributed.tensor import DTensor
+
+from training.block import RecipeError
+from training.tasks.base import Model, Task
+from training.train.block import Distributed
+
+# Of models that bring no plan of their own: the first of two matrices is split by columns, the second by rows, so
+# that one all-reduce does for both.
+_PLANS: Final = {
+    "bert": {
+        "encoder.layer.*.attention.self.query": "colwise",
+        "encoder.layer.*.attention.self.key": "colwise",
+        "encoder.layer.*.attention.self.value": "colwise",
+        "encoder.layer.*.attention.output.dense": "rowwise",
+        "encoder.layer.*.intermediate.dense": "colwise",
+        "encoder.layer.*.output.dense": "rowwise",
+    }
+}
+
+
+def share_out(task: Task, start: Path, block: Distributed) -> Any:
+    """The model in the folder `start`, of which this process holds its part; in the training mode."""
+    from transformers.distributed import DistributedConfig
+
+    opens = getattr(transformers, task.auto)
+    with torch.device("meta"):
+        empty = opens.from_config(transformers.AutoConfig.from_pretrained(start))
+    fsdp = block.world // block.tensor
+    config = DistributedConfig(
+        tp_size=block.tensor,
+        fsdp_size=fsdp,
+        tp_plan=_tensor_plan(empty, block) if block.tensor > 1 else None,
+        fsdp_plan=_layers(empty) if fsdp > 1 and not empty.fsdp_plan else None,
+    )
+    return opens.from_pretrained(start, distributed_config=config).train()
+
+
+def clip(network: nn.Module, most: float) -> float:
+    """Scale the gradients so that the norm of all of them is `most` at the highest; the norm before.
+
+    0 for `most` leaves them as they are. Gradients of different meshes have no norm in common, so it is put together
+    from that of each mesh.
+    """
+    by_mesh: dict[Any, list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        if parameter.grad is not None:
+            mesh = parameter.grad.device_mesh if isinstance(parameter.grad, DTensor) else None
+            by_mesh.setdefault(mesh, []).append(parameter)
+    norms = [nn.utils.get_total_norm([p.grad for p in those if p.grad is not None]) for those in by_mesh.values()]
+    norm = torch.linalg.vector_norm(torch.stack([_whole(part) for part in norms]))
+    if most > 0:
+        for parameters in by_mesh.values():
+            nn.utils.clip_grads_with_norm_(parameters, most, norm)
+    return float(norm)
+
+
+def save(model: Model, folder: Path) -> None:
+    """Write the whole model. All processes must call it; the first one writes."""
+    model.network.save_pretrained(folder, is_main_process=distributed.get_rank() == 0)
+    if distributed.get_rank() == 0 and model.processor is not None:
+        model.processor.save_pretrained(folder)
+    distributed.barrier()
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _tensor_plan(network: Any, block: Distributed) -> "dict[str, str] | str":
+    if block.plan:
+        return block.plan
+    if network.tp_plan:
+        return "auto"
+    kind = network.config.model_type
+    if kind not in _PLANS:
+        raise RecipeError(f"distributed.plan: transformers has no tensor parallel plan for {kind}: give one")
+    prefix = f"{network.base_model_prefix}." if network.base_model is not network else ""
+    return {prefix + name: style for name, style in _PLANS[kind].items()}
+
+
+def _layers(network: nn.Module) -> dict[str, str]:
+    """Each block of each stack of blocks is gathered for its own computation and given back after it."""
+    stacks = [name for name, module in network.named_modules() if isinstance(module, nn.ModuleList)]
+    return {f"{name}.*": "free_full_weight" for name in stacks}

@@ -1,0 +1,95 @@
+"""Tells the monitor what transformers' Trainer does."""
+
+from time import monotonic
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from training.train.monitor.alerts import Step
+from training.train.monitor.monitor import Monitor
+
+
+class MonitorCallback(TrainerCallback):
+    """`rows` is how many rows an epoch has, `settings` what the log says at its beginning.
+
+    The Trainer fetches a step's batches between the end of the step before, with what is logged, evaluated and saved
+    there, and `on_step_begin`: that is the time spent waiting for data.
+    """
+
+    def __init__(self, monitor: Monitor, rows: int, settings: dict[str, Any]) -> None:
+        self._monitor, self._rows, self._settings = monitor, rows, settings
+        self._since = 0.0
+        self._waited = self._computed = 0.0
+        self._epoch = 0.0
+        self._over = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._monitor.begin(state.global_step, state.max_steps, self._settings)
+        self._epoch = float(state.epoch or 0)
+        self._since = monotonic()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        now = monotonic()
+        self._waited += now - self._since
+        self._since = now
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        now = monotonic()
+        self._computed += now - self._since
+        self._since = now
+        self._monitor.alive()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        epoch = float(state.epoch or 0)
+        self._monitor.step(
+            Step(
+                state.global_step,
+                epoch,
+                float(logs["loss"]),
+                float(logs["learning_rate"]),
+                float(logs["grad_norm"]),
+                (epoch - self._epoch) * self._rows,
+                self._waited,
+                self._computed,
+            )
+        )
+        self._epoch = epoch
+        self._waited = self._computed = 0.0
+        self._since = monotonic()
+        if self._monitor.failed:
+            control.should_training_stop = True
+            control.should_evaluate = control.should_save = False
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if metrics is not None and not self._over:
+            self._monitor.validated(state.global_step, metrics["eval_loss"])
+        self._since = monotonic()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._monitor.alive()
+        self._since = monotonic()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._over = True  # what is evaluated now are the weights that are kept, not the last step's

@@ -1,0 +1,65 @@
+"""What a training process takes of its machine."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+import psutil
+import torch
+
+_EVERY_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Use:
+    """`cpu` in cores, memory in bytes; `gpu` from 0 to 1, and None without a GPU."""
+
+    cpu: float
+    memory: int
+    gpu_memory: int | None = None
+    gpu: float | None = None
+
+
+class Machine:
+    """Reads what this process and its data loader's workers use, once a second at most: it goes through /proc."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._at, self._used = monotonic(), self._times()
+        self._last = Use(0.0, self._process.memory_info().rss)
+
+    def read(self) -> Use:
+        """The use since the last reading."""
+        now = monotonic()
+        if now - self._at < _EVERY_S:
+            return self._last
+        used = self._times()
+        cpu = max(used - self._used, 0.0) / (now - self._at)
+        self._at, self._used = now, used
+        self._last = Use(cpu, self._memory(), *_gpu())
+        return self._last
+
+    def _memory(self) -> int:
+        total = 0
+        for process in self._family():
+            with suppress(psutil.NoSuchProcess):  # a worker that ended in between
+                total += process.memory_info().rss
+        return total
+
+    def _family(self) -> list[psutil.Process]:
+        return [self._process, *self._process.children()]
+
+    def _times(self) -> float:
+        total = 0.0
+        for process in self._family():
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
+
+def _gpu() -> tuple[int, float] | tuple[()]:
+    if not torch.cuda.is_available():
+        return ()
+    return torch.cuda.memory_allocated(), torch.cuda.utilization() / 100

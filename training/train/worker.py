@@ -1,0 +1,64 @@
+"""One process of a distributed training. torchrun starts it: `python -m training.train.worker <spec>`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from training.stage import Work
+
+SPEC: Final = "work.json"  # what the processes are told of the work
+SAID: Final = "headrace: "  # before a line that is meant for whoever runs the recipe
+
+
+def describe(work: Work) -> str:
+    """The work as JSON, for `read` in another process."""
+    return json.dumps(
+        {
+            "recipe": work.recipe.model_dump(mode="json", by_alias=True),
+            "beside": str(work.recipe.folder),
+            "folder": str(work.folder.resolve()),
+            "inputs": {name: str(path.resolve()) for name, path in work.inputs.items()},
+            "outcomes": dict(work.outcomes),
+        }
+    )
+
+
+def read(text: str) -> Work:
+    """What `describe` wrote."""
+    from training.recipe import Recipe
+
+    found = json.loads(text)
+    recipe = Recipe.model_validate(found["recipe"])
+    recipe._folder = Path(found["beside"])
+    inputs = {name: Path(path) for name, path in found["inputs"].items()}
+    return Work(recipe, Path(found["folder"]), inputs, found["outcomes"], _say)
+
+
+def main(spec: Path) -> None:
+    """Train in this process, of which there are as many as torchrun says."""
+    import torch
+
+    from training.train.settings import MonitorSettings
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    work = read(spec.read_text())
+    assert work.recipe.distributed is not None
+    if work.recipe.distributed.strategy == "ddp":
+        from training.train.fit import fit
+
+        fit(work, MonitorSettings())
+    else:
+        from training.train.sharded import fit_sharded
+
+        fit_sharded(work, work.recipe.distributed, MonitorSettings())
+    torch.distributed.destroy_process_group()
+
+
+def _say(text: str) -> None:
+    print(f"{SAID}{text}", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
