@@ -99,7 +99,7 @@ def _run(step: Step, outcomes: Mapping[str, dict[str, Any]], progress: Progress,
     progress.begin(step)
     try:
         outcome = step.run(outcomes, say)
-    except (RecipeError, Busy):
+    except (RecipeError, Busy, ModuleNotFoundError):
         raise
     except Exception as error:
         file = step.folder / ERROR

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.training.train_stage import STEPS, events, recipe, work
+from tests.training.train_stage import STEPS, TINY, events, recipe, work
 from training.tasks.base import Model
 from training.tasks.text_classification import TextClassification
 from training.train.fit import TrainingFailed, fit
@@ -104,7 +104,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_an_alert(tmp_path: Path) ->
 
 
 def test_a_learning_rate_far_too_high_is_called_divergence(tmp_path: Path) -> None:
-    given = {**STEPS, "max_steps": 14, "learning_rate": 1e6, "warmup_steps": 8}
+    given = {**STEPS, "max_steps": 16, "learning_rate": 1.0, "warmup_steps": 10}
     job = work(tmp_path, recipe(train=given))
     fit(job, MonitorSettings(alert_window=4))
     (alert,) = [event for event in events(job.folder, "alert") if event["kind"] == "divergence"]
@@ -112,15 +112,15 @@ def test_a_learning_rate_far_too_high_is_called_divergence(tmp_path: Path) -> No
 
 
 def test_a_run_that_hangs_is_called_stalled_and_goes_on_when_it_can(tmp_path: Path) -> None:
-    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 4}))
+    job = work(tmp_path, recipe(model=TINY, train={**STEPS, "max_steps": 4}))
     fit(job, MonitorSettings(stall_s=3), Slow({3: 6.0}))
     (alert,) = events(job.folder, "alert")
     assert (alert["kind"], events(job.folder, "step")[-1]["step"]) == ("stall", 4)
 
 
 def test_waiting_for_data_is_called_starvation(tmp_path: Path) -> None:
-    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 6}))
-    fit(job, MonitorSettings(alert_window=3, starvation=0.6), Slow({}, always=4.0))
+    job = work(tmp_path, recipe(model=TINY, train={**STEPS, "max_steps": 6}))
+    fit(job, MonitorSettings(alert_window=3, starvation=0.6), Slow({}, always=1.5))
     (alert,) = events(job.folder, "alert")
     assert alert["kind"] == "starvation"
     assert "dataloader_num_workers" in alert["text"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification
 
-from tests.training.train_stage import LORA, MINILM, SMALL, STEPS, digest, events, recipe, trained, work
+from tests.training.train_stage import LORA, MINILM, SMALL, STEPS, TINY, digest, events, recipe, trained, work
 from training.block import RecipeError
 from training.tasks.open import open_task
 from training.tasks.source import locate
@@ -192,12 +192,7 @@ def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path: Path) -> N
 
 
 def test_a_model_from_its_config_alone_is_trained_from_nothing(tmp_path: Path) -> None:
-    config = {
-        "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-        "intermediate_size": 64, "vocab_size": 30522,
-    }  # fmt: skip
-    model = {"config": config, "tokenizer": MINILM, "max_length": 32}
-    outcome, folder = trained(tmp_path, recipe(model=model, train={**STEPS, "max_steps": 4}))
+    outcome, folder = trained(tmp_path, recipe(model=TINY, train={**STEPS, "max_steps": 4}))
     assert AutoModel.from_pretrained(folder / "model").config.hidden_size == 32
     assert outcome["steps"] == 4
 

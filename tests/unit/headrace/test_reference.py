@@ -24,7 +24,12 @@ def test_a_variable_is_the_prefix_and_the_name_with_its_default_and_meaning() ->
 
 def test_every_variable_that_an_option_of_the_command_may_come_from_is_there_once() -> None:
     rows = rows_of_command(cli.app)
-    assert [name for name, _, _ in rows] == ["HEADRACE_ADMIN_TOKEN", "HEADRACE_DATA", "HEADRACE_TRAINING", "HEADRACE_URL"]
+    assert [name for name, _, _ in rows] == [
+        "HEADRACE_ADMIN_TOKEN",
+        "HEADRACE_DATA",
+        "HEADRACE_TRAINING",
+        "HEADRACE_URL",
+    ]
     page = reference().splitlines()
     assert "| `HEADRACE_DATA` | `.headrace` | `--data`: Folder of the platform on this machine. |" in page
 
