@@ -36,8 +36,14 @@ def run_recipe(recipe: Recipe, work: Path, until: str | None, as_json: bool) -> 
     check(steps)
     progress = Progress(steps)
     outcomes: dict[str, dict[str, Any]] = {}
-    with Live(console=console, get_renderable=progress.drawn, refresh_per_second=2, transient=True) as live:
-        live.auto_refresh = console.is_terminal
+    live = Live(
+        console=console,
+        get_renderable=progress.drawn,
+        refresh_per_second=2,
+        transient=True,
+        auto_refresh=console.is_terminal,
+    )
+    with live:
         for step in steps:
             outcomes[step.name] = _run(step, outcomes, progress, console)
             console.print(_line(step.name, progress.seconds[step.name], outcomes[step.name]), markup=False)

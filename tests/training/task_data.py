@@ -92,6 +92,16 @@ def verdicts(count: int) -> Rows:
     ]
 
 
+def preferences(count: int) -> Rows:
+    """Where a sentence was written is the answer that is wanted, rather than another place."""
+    whole = list(train_stage.rows(count, 20)["train"])
+    others = {"film": "tweet", "tweet": "editorial", "editorial": "goods", "goods": "film"}
+    return [
+        {"prompt": f"{row['text']} from :", "chosen": f" a {row['label']}", "rejected": f" no {others[row['label']]}"}
+        for row in whole
+    ]
+
+
 def openings(count: int) -> Rows:
     """A sentence, and its first three words in small letters."""
     return [{"source": text, "target": " ".join(text.split()[:3]).lower()} for text in sentences(count)]
@@ -125,7 +135,7 @@ def eeg(count: int) -> Rows:
     path = files("matplotlib") / "mpl-data" / "sample_data" / "eeg.dat"
     channels = np.frombuffer(path.read_bytes(), np.float64).reshape(-1, 4).T
     scaled = (channels - channels.mean(1, keepdims=True)) / channels.std(1, keepdims=True)
-    pieces = [channel[at : at + 80] for channel in scaled for at in range(0, len(channel) - 80, 40)]
+    pieces = [piece for channel in scaled for piece in channel.reshape(-1, 50)]  # that do not overlap
     return [{"series": piece.tolist()} for piece in pieces][:count]
 
 

@@ -75,6 +75,10 @@ def case(name: str) -> tuple[Any, dict[str, Any], dict[str, Any], float]:
                 {"learning_rate": 1e-2, "max_steps": 30},
                 0.5,
             )
+        case "dpo":
+            return task_data.preferences, {**NEW, "config": DECODER}, {"learning_rate": 5e-3, "max_steps": 30}, 0.9
+        case "zero-shot":
+            return labelled, SMALL, {"learning_rate": 5e-4, "max_steps": 60}, 0.9
         case "summarisation" | "translation":
             return task_data.openings, {**NEW, "config": WRITER}, {"learning_rate": 5e-3, "max_steps": 40}, 0.9
         case "image-classification":
@@ -109,7 +113,8 @@ def test_it_learns_and_can_be_asked_and_served(name: str, tmp_path: Path) -> Non
     recipe = Recipe.model_validate(
         {"name": "tried", "task": name, "datasets": [{"path": "none"}], "model": model, "train": whole}
     )
-    data = task_data.split(rows(500), 50)
+    given = rows(500)
+    data = task_data.split(given, min(50, len(given) // 8))
     assert set(task.columns) <= set(data["train"].column_names)
     data.save_to_disk(str(tmp_path / "data" / ROWS))
     folder = tmp_path / "train"

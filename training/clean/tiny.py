@@ -19,7 +19,7 @@ from training.clean.perplexity import encode, losses, padded, perplexities
 
 VOCABULARY: Final = 4096
 FEWEST: Final = 20  # times that a piece must be there to be a token: what is learned of rarer ones is nothing
-BATCH: Final = 32
+BATCH: Final = 8
 RATE: Final = 3e-3
 _END: Final = "<|endoftext|>"
 

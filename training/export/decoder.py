@@ -4,9 +4,9 @@ import contextlib
 import io
 import tempfile
 from pathlib import Path
+from typing import Final
 
-# Where this many weights share a scale. The builder's own default.
-_KEPT = (".json", ".jinja", ".model", ".onnx", ".data", ".txt")
+_KEPT: Final = (".data", ".jinja", ".json", ".model", ".onnx", ".txt")
 
 
 def to_int4(trained: Path, folder: Path) -> None:
@@ -14,17 +14,11 @@ def to_int4(trained: Path, folder: Path) -> None:
 
     Raises what the builder does: it knows the decoders of its own list.
     """
-    from onnxruntime_genai.models.builder import create_model
+    from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
     with tempfile.TemporaryDirectory(prefix="headrace-genai-") as cache, contextlib.redirect_stdout(io.StringIO()):
-        create_model(
-            model_name=None,
-            input_path=str(trained),
-            output_dir=str(folder),
-            precision="int4",
-            execution_provider="cpu",
-            cache_dir=cache,
-        )
+        places = None, str(trained), str(folder), "int4", "cpu", cache
+        create_model(*places, **parse_extra_options(*places, extra_options=[]))
     for path in folder.iterdir():
         if path.is_file() and path.suffix not in _KEPT:
             path.unlink()

@@ -55,13 +55,14 @@ def trial(work: Work, task: Task, changes: Mapping[str, Any], *, profiled: bool 
     with tempfile.TemporaryDirectory() as folder, _threads(changes.get(THREADS)):
         options = arguments(recipe, task, Path(folder))
         some = rows["train"].shuffle(recipe.seed).select(range(min(_count(work.recipe), len(rows["train"]))))
-        collator = _Counting(task.collator(model))
-        trainer = trainer_for(task, model, options, task.features(some, model), None, collator)
+        collator = task.collator(model)
+        counting = collator and _Counting(collator)
+        trainer = trainer_for(task, model, options, task.features(some, model), None, counting)
         clock = _Clock(profiled)
         trainer.add_callback(clock)
         trainer.train()
     seconds = clock.waited + clock.computed
-    return Trial(len(some) / seconds, clock.waited / seconds, collator.padding, clock.profiler)
+    return Trial(len(some) / seconds, clock.waited / seconds, counting.padding if counting else 0.0, clock.profiler)
 
 
 def _count(recipe: Recipe) -> int:

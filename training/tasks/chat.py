@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from training.block import RecipeError
 from training.tasks.base import Model
 from training.tasks.causal_lm import CausalLM
-from training.tasks.language import IGNORED
+from training.tasks.language import answers_only
 
 
 class Chat(CausalLM):
@@ -28,8 +28,7 @@ class Chat(CausalLM):
 
     def guesses(self, rows: dict[str, list[Any]], encoded: dict[str, list[Any]], tokenizer: Any) -> list[list[int]]:
         asked = [len(_tokens(tokenizer, messages[:-1], more=True)) for messages in rows["messages"]]
-        pairs = zip(encoded["input_ids"], asked, strict=True)
-        return [[IGNORED] * min(given, len(ids)) + list(ids[given:]) for ids, given in pairs]
+        return answers_only(encoded["input_ids"], asked)
 
 
 def _tokens(tokenizer: Any, messages: "list[Mapping[str, str]]", *, more: bool = False) -> list[int]:

@@ -30,6 +30,11 @@ def guessed(logits: NDArray[Any], labels: NDArray[np.int64]) -> Guessed:
     return Guessed(float(loss.sum()), len(at), int((logits.argmax(-1) == labels[at]).sum()))
 
 
+def answers_only(ids: Sequence[Sequence[int]], asked: Sequence[int]) -> list[list[int]]:
+    """Labels for tokens of which the first `asked` of each row need not be guessed."""
+    return [[IGNORED] * min(given, len(row)) + list(row[given:]) for row, given in zip(ids, asked, strict=True)]
+
+
 def measure_guesses(predictions: Sequence[Guessed]) -> dict[str, float]:
     """Perplexity, the loss in nats a token, and the part of the tokens that was guessed rightly."""
     tokens = max(sum(one.tokens for one in predictions), 1)

@@ -7,6 +7,7 @@ from training.block import RecipeError
 from training.tasks.base import Task
 from training.tasks.causal_lm import CausalLM
 from training.tasks.chat import Chat
+from training.tasks.dpo import DPO
 from training.tasks.embedding import Embedding
 from training.tasks.forecasting import Forecasting
 from training.tasks.image_classification import ImageClassification
@@ -19,6 +20,7 @@ from training.tasks.tabular import TabularClassification, TabularRegression
 from training.tasks.text_classification import TextClassification
 from training.tasks.token_classification import TokenClassification
 from training.tasks.translation import Translation
+from training.tasks.zero_shot import ZeroShot
 
 # None of these modules imports torch before it is asked for work.
 TASKS: Final[tuple[type[Task], ...]] = (
@@ -28,9 +30,11 @@ TASKS: Final[tuple[type[Task], ...]] = (
     QuestionAnswering,
     Embedding,
     Reranking,
+    ZeroShot,
     MaskedLM,
     CausalLM,
     Chat,
+    DPO,
     Summarisation,
     Translation,
     ImageClassification,

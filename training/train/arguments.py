@@ -23,6 +23,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "eval_steps": 0.1,  # of all steps
     "save_total_limit": 2,
     "report_to": "none",
+    "bf16": False,  # which trl would choose by itself
 }
 OWNED: Final = ("output_dir", "seed", "data_seed", "resume_from_checkpoint", "remove_unused_columns", "label_names")
 
