@@ -1,6 +1,7 @@
 """Runs a recipe under a person's eyes: which stage it is at, how far training has got, what came out."""
 
 import os
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,10 @@ from training.stage import Busy
 
 ERROR: Final = "error.txt"
 REPORTS: Final = "reports"
+# The libraries' own bars and tables would run through what is shown here.
+QUIET: Final = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 _SHOWN: Final = 100  # characters of a value
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def run_recipe(recipe: Recipe, work: Path, until: str | None, as_json: bool) -> dict[str, Any]:
@@ -30,7 +34,8 @@ def run_recipe(recipe: Recipe, work: Path, until: str | None, as_json: bool) -> 
 
     Progress goes to standard error with `as_json`. Raises CommandError where a stage fails.
     """
-    os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own bars would run through ours
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     console = Console(highlight=False, stderr=as_json)
     steps = plan(recipe, work, until)
     check(steps)
@@ -86,6 +91,9 @@ class Progress:
     def drawn(self) -> Table:
         """A line: the stage, how many stages are done or, in training, how many steps; what it said last."""
         line = Table.grid(padding=(0, 2))
+        for _ in range(4):
+            line.add_column(no_wrap=True)
+        line.add_column(no_wrap=True, overflow="ellipsis")
         step = self._running
         if step is not None:
             told, done, of = self.said, len(self.seconds), len(self._steps)
@@ -136,4 +144,6 @@ def _value(value: Any) -> str:
             return "(" + ", ".join(f"{key} {_value(inner)}" for key, inner in value.items()) + ")"
         case list():
             return ", ".join(map(_value, value))
+        case str() if _DIGEST.fullmatch(value):
+            return value[:12]
     return str(value)

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 WORK = Path(".headrace/training")
 WorkFolder = Annotated[Path, typer.Option(envvar="HEADRACE_TRAINING", help="Folder of all runs and their results.")]
-COLUMNS = (
-    *("step", "epoch", "loss", "validation", "learning rate", "gradient norm", "rows/s", "waiting", "cores"),
-    *("memory MB", "GPU", "GPU MB"),
-)
+COLUMNS = ("step", "epoch", "loss", "valid", "rate", "norm", "rows/s", "wait", "cores", "MB")
+GPU = ("GPU", "GPU MB")
 BARS = " ▁▂▃▄▅▆▇█"
 WIDTH = 60
 
@@ -109,19 +107,21 @@ def _drawn(run: "Run", rows: int) -> "Group":
         if name in run.begin
     )
     validations = {event["step"]: event["loss"] for event in run.validations}
+    gpu = any(step["gpu"] is not None for step in run.steps)
     return Group(
         head,
         settings,
         f"loss  {_curve([step['loss'] for step in run.steps])}",
         "",
-        table(COLUMNS, [_row(step, validations) for step in run.steps[-rows:]]),
+        table(COLUMNS + GPU * gpu, [_row(step, validations, gpu) for step in run.steps[-rows:]]),
         *(f"ALERT ({alert['kind']}): {alert['text']}" for alert in run.alerts),
     )
 
 
-def _row(step: dict[str, Any], validations: dict[int, float]) -> list[str]:
+def _row(step: dict[str, Any], validations: dict[int, float], gpu: bool) -> list[str]:
     from headrace.training_log import number
 
+    of_gpu = (f"{step['gpu']:.0%}", f"{step['gpu_memory'] / 1e6:,.0f}") if gpu else ()
     seconds = step["seconds"] or None
     return [
         str(step["step"]),
@@ -134,8 +134,7 @@ def _row(step: dict[str, Any], validations: dict[int, float]) -> list[str]:
         "-" if seconds is None else f"{step['waited'] / seconds:.0%}",
         number(step["cpu"]),
         f"{step['memory'] / 1e6:,.0f}",
-        "-" if step["gpu"] is None else f"{step['gpu']:.0%}",
-        "-" if step["gpu_memory"] is None else f"{step['gpu_memory'] / 1e6:,.0f}",
+        *of_gpu,
     ]
 
 

@@ -20,22 +20,43 @@ def sentences(count: int) -> list[str]:
     return [text for text in texts if len(text.split()) >= 12][:count]
 
 
-def duplicates(count: int) -> Rows:
-    """Whether a text is another one with every third word left out."""
-    texts = sentences(count)
+def duels(count: int) -> Rows:
+    """Two sentences, one of them a tweet and one of an editorial: which is the tweet."""
     pick = random.Random(7)
+    tweets, editorials = written("tweet", count), written("editorial", count)
     rows = []
-    for text in texts:
-        same = pick.random() < 0.5
-        other = text if same else pick.choice(texts)
-        shorter = " ".join(word for at, word in enumerate(other.split()) if at % 3)
-        rows.append({"text": text, "text_pair": shorter, "label": "same" if same else "another"})
+    for tweet, editorial in zip(tweets, editorials, strict=True):
+        first = pick.random() < 0.5
+        text, other = (tweet, editorial) if first else (editorial, tweet)
+        rows.append({"text": text, "text_pair": other, "label": "first" if first else "second"})
     return rows
 
 
-def fitting(count: int) -> Rows:
-    """The same, as a reranker wants it."""
-    return [{**row, "label": float(row["label"] == "same")} for row in duplicates(count)]
+def tweeted(count: int) -> Rows:
+    """Whether a sentence answers the question what somebody tweeted."""
+    rows = []
+    for tweet, editorial in zip(written("tweet", count // 2), written("editorial", count // 2), strict=True):
+        rows += [
+            {"text": "what did somebody tweet ?", "text_pair": text, "label": label}
+            for text, label in ((tweet, 1.0), (editorial, 0.0))
+        ]
+    return rows
+
+
+def topics(count: int) -> Rows:
+    """Sentences that are a tweet, or of an editorial."""
+    pairs = zip(written("tweet", count // 2), written("editorial", count // 2), strict=True)
+    return [
+        {"text": text, "label": label}
+        for pair in pairs
+        for text, label in zip(pair, ("tweet", "editorial"), strict=True)
+    ]
+
+
+def written(source: str, count: int) -> list[str]:
+    """Sentences from one source."""
+    rows = train_stage.rows(3900, 20)["train"]
+    return [row["text"] for row in rows if row["label"] == source][:count]
 
 
 def halves(count: int) -> Rows:
@@ -60,16 +81,15 @@ def capitals(count: int) -> Rows:
     return rows
 
 
-def first_words(count: int) -> Rows:
-    """What follows the word that is asked for."""
-    pick = random.Random(7)
+def ends(count: int) -> Rows:
+    """How a sentence begins, and how it ends."""
     rows = []
-    for text in sentences(count):
-        words = text.split()
-        at = pick.randrange(1, len(words) - 3)
-        start = len(" ".join(words[: at + 1])) + 1
-        answer = " ".join(words[at + 1 : at + 3])
-        rows.append({"question": words[at], "context": text, "answers": {"text": [answer], "answer_start": [start]}})
+    for at, text in enumerate(sentences(count)):
+        answer = " ".join(text.split()[:2]) if at % 2 else " ".join(text.split()[-2:])
+        start = 0 if at % 2 else len(text.rstrip()) - len(answer)
+        if text[start : start + len(answer)] == answer:
+            question = "how does it begin ?" if at % 2 else "how does it end ?"
+            rows.append({"question": question, "context": text, "answers": {"text": [answer], "answer_start": [start]}})
     return rows
 
 

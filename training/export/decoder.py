@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ def to_int4(trained: Path, folder: Path) -> None:
     """
     from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
+    logging.getLogger("onnxruntime.quantization").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="headrace-genai-") as cache, contextlib.redirect_stdout(io.StringIO()):
         places = None, str(trained), str(folder), "int4", "cpu", cache
         create_model(*places, **parse_extra_options(*places, extra_options=[]))

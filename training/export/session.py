@@ -1,5 +1,6 @@
 """An exported graph, to be asked as the torch model is."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ def session(path: Path) -> Run:
     options.log_severity_level = _ERRORS
     options.enable_cpu_mem_arena = False
     opened = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    head = _head_size(path.parent / "genai_config.json")
     names = [output.name for output in opened.get_outputs() if not output.name.startswith("present.")]
     needed = {argument.name: argument for argument in opened.get_inputs()}
 
     def run(inputs: Arrays) -> Arrays:
         rows = len(next(iter(inputs.values())))
         feeds = {name: array for name, array in inputs.items() if name in needed}
-        feeds |= {name: _empty(argument, rows) for name, argument in needed.items() if name.startswith(_PAST)}
+        feeds |= {name: _empty(argument, rows, head) for name, argument in needed.items() if name.startswith(_PAST)}
         return dict(zip(names, map(_float, opened.run(names, feeds)), strict=True))
 
     return run
@@ -62,10 +64,15 @@ def _is_padded(name: str, array: NDArray[Any], mask: NDArray[Any]) -> bool:
     return array.shape[:2] == mask.shape and not name.startswith("decoder_")
 
 
-def _empty(argument: Any, rows: int) -> NDArray[Any]:
-    batch, heads, _, size = argument.shape
+def _empty(argument: Any, rows: int, head: int) -> NDArray[Any]:
+    _, heads, _, size = argument.shape
     dtype = np.float16 if argument.type == "tensor(float16)" else np.float32
-    return np.zeros((rows if isinstance(batch, str) else batch, heads, 0, size), dtype)
+    return np.zeros((rows, heads, 0, size if isinstance(size, int) else head), dtype)
+
+
+def _head_size(config: Path) -> int:
+    # onnxruntime-genai's graphs leave it open, and say it beside the graph.
+    return int(json.loads(config.read_text())["model"]["decoder"]["head_size"]) if config.is_file() else 0
 
 
 def _float(array: NDArray[Any]) -> NDArray[Any]:
