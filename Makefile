@@ -10,7 +10,7 @@ LOCKS := deploy/locks
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 
 # Training has an environment of its own, with torch. On Linux, PyPI's torch is the CUDA build with its gigabytes; for
-# processors name the index that pytorch.org has for them: make sentiment TORCH="torch==2.13.0 --index-url ..."
+# processors name the index that pytorch.org has for them: make sentiment TORCH="torch==2.13.0 --extra-index-url ..."
 TRAINING := .venv-training
 TORCH ?= torch==2.13.0
 
