@@ -15,7 +15,7 @@ from typing import TypedDict
 
 from loadtests.models import minilm_folder
 from loadtests.payloads import Workload
-from loadtests.peers.served.onnx_models import MiniLM, TextGraph
+from loadtests.peers.served.onnx_models import MiniLM, TextGraph, open_session
 from loadtests.platform import sentiment_artifact
 from loadtests.processes import ROOT
 from loadtests.sentences import COUNT, sentences
@@ -75,9 +75,8 @@ def _model(name: Workload, threads: int) -> TextGraph:
     folder = sentiment_artifact()
     manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
     assert manifest.text is not None
-    return TextGraph(
-        folder / manifest.model, folder / manifest.text.tokenizer, "logits", threads, manifest.text.max_length
-    )
+    session = open_session(folder / manifest.model, threads, manifest.engine.graph_optimization)
+    return TextGraph(session, folder / manifest.text.tokenizer, "logits", manifest.text.max_length)
 
 
 if __name__ == "__main__":

@@ -305,6 +305,7 @@ def test_images_beside_the_text_are_kept_bit_for_bit(tmp_path: Path) -> None:
         ({"rules": {"length": {"min": 500}}}, "no training row is left; dropped were {'too-short': 2}"),
         ({"semantic": {"model": "m", "sample": "none.csv"}}, "clean.semantic.sample"),
         ({"hard": {"model": "./nowhere"}}, "is not a folder"),
+        ({"hard": {}}, "clean.hard: 2 rows train no language model, 20 at least: name a 'model'"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_what_to_change(tmp_path: Path, block: dict[str, Any], said: str) -> None:

@@ -14,26 +14,33 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from training.block import RecipeError
 from training.clean.block import Hard
 from training.clean.perplexity import encode, losses, padded, perplexities
 
 VOCABULARY: Final = 4096
 FEWEST: Final = 20  # times that a piece must be there to be a token: what is learned of rarer ones is nothing
 BATCH: Final = 8
+LEAST: Final = 20  # rows
 RATE: Final = 3e-3
 _END: Final = "<|endoftext|>"
 
 
 def cross_perplexities(texts: Sequence[str], block: Hard, seed: int) -> NDArray[np.float64]:
-    """Of each text, under a model that was trained on the other folds and not on it."""
+    """Of each text, under a model that was trained on the other folds and not on it.
+
+    Raises RecipeError where there are too few to learn from.
+    """
+    if len(texts) < LEAST:
+        raise RecipeError(f"clean.hard: {len(texts)} rows train no language model, {LEAST} at least: name a 'model'")
     tokenizer = _tokenizer(texts)
     order = list(range(len(texts)))
     random.Random(seed).shuffle(order)
     found = np.empty(len(texts))
     for fold in range(block.folds):
         scored = order[fold :: block.folds]
-        seen = set(scored)
-        model = _trained([texts[index] for index in order if index not in seen], tokenizer, block, seed + fold)
+        hidden = set(scored)
+        model = _trained([texts[index] for index in order if index not in hidden], tokenizer, block, seed + fold)
         found[scored] = perplexities([texts[index] for index in scored], model, tokenizer, block)
     return found
 

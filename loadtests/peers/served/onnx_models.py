@@ -13,11 +13,12 @@ Floats = NDArray[np.float32]
 MAX_TOKENS = 256
 
 
-def open_session(model: Path, threads: int) -> ort.InferenceSession:
-    """A CPU session with `threads` intra-op threads, the rest as ONNX Runtime has it."""
+def open_session(model: Path, threads: int, optimization: str = "all") -> ort.InferenceSession:
+    """A CPU session with `threads` intra-op threads and that level of graph optimisation."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_ENABLE_{optimization.upper()}")
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
@@ -35,10 +36,16 @@ class Mlp:
 class TextGraph:
     """A graph over token ids, with the tokenizer that it wants."""
 
-    def __init__(self, model: Path, tokenizer: Path, output: str, threads: int, max_tokens: int = MAX_TOKENS) -> None:
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        tokenizer: Path,
+        output: str,
+        max_tokens: int = MAX_TOKENS,
+    ) -> None:
         from tokenizers import Tokenizer
 
-        self._session = open_session(model, threads)
+        self._session = session
         self._output = output
         self._names = {given.name for given in self._session.get_inputs()}
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
@@ -69,7 +76,8 @@ class MiniLM(TextGraph):
     """Texts -> FP32 unit vectors [n, 384]: tokenise, run, mean over the tokens, normalise."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        super().__init__(folder / "model.onnx", folder / "tokenizer.json", "last_hidden_state", threads)
+        session = open_session(folder / "model.onnx", threads)
+        super().__init__(session, folder / "tokenizer.json", "last_hidden_state")
 
     def __call__(self, texts: list[str]) -> Floats:
         return self.embed(self.tokenize(texts))
