@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 TRAINING := .venv-training
 TORCH ?= torch==2.13.0
 
-.PHONY: help up test test-training check reference hooks compose-up compose-test bench bench-peers qps sentiment scaling lock clean
+.PHONY: help up test test-training test-all check reference hooks compose-up compose-test trainer-test bench bench-peers qps sentiment scaling lock clean
 
 help: ## what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -27,6 +27,8 @@ test: .venv/test.stamp ## run all tests but those in containers; some of them: m
 
 test-training: $(TRAINING)/training.stamp ## run the tests of the training backend, in its environment with torch
 	@$(TRAINING)/bin/python -m pytest tests/training $(ARGS)
+
+test-all: test test-training compose-test trainer-test ## every test there is
 
 check: .venv/test.stamp ## format, lint, types, imports between packages, documentation, migrations
 	$(BIN)/ruff format --check .
@@ -52,7 +54,10 @@ compose-up: ## start the platform in containers with its secrets made; options: 
 
 compose-test: .venv/test.stamp ## build the images and test the platform in containers; needs Docker
 	@docker compose version >/dev/null && docker info >/dev/null || { echo "compose-test needs Docker with compose"; exit 1; }
-	@$(BIN)/python -m pytest tests/compose --timeout 900 $(ARGS)
+	@$(BIN)/python -m pytest tests/compose --ignore tests/compose/test_trainer.py --timeout 900 $(ARGS)
+
+trainer-test: .venv/test.stamp ## train in a container, watched by Prometheus; the image has torch in it: some ten GB
+	@$(BIN)/python -m pytest tests/compose/test_trainer.py --timeout 3600 $(ARGS)
 
 bench: .venv/test.stamp ## measure this machine; results go to loadtests/results/
 	@$(BIN)/python -m loadtests $(ARGS)

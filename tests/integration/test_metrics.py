@@ -10,6 +10,7 @@ from tests.platform import LocalPlatform
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 ROWS = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
+TRAINING = "| training |"
 LE = "le"  # every histogram's, so that saying it says nothing
 
 
@@ -31,5 +32,6 @@ def test_the_table_of_metrics_says_what_is_exported_and_nothing_else(platform: L
     gateway, worker = exported(platform.url), exported(platform.worker_url)
     expected = [row(family, "both" if family.name in worker else "gateway") for family in gateway.values()]
     expected += [row(family, "worker") for name, family in worker.items() if name not in gateway]
-    written = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
+    # What training exports has a test of its own, in its environment.
+    written = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `") and TRAINING not in line]
     assert sorted(written) == sorted(expected)

@@ -1,6 +1,7 @@
 import json
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from training.train.settings import MonitorSettings
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
 
 
-def figures(text: str) -> dict[str, float]:
-    return {
-        sample.name: sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.labels["model"] == "sources"
-    }
+def figures(text: str) -> Counter[str]:
+    """The metrics of a run, sums over what they are divided by."""
+    found: Counter[str] = Counter()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            assert sample.labels["model"] == "sources"
+            found[sample.name] += sample.value  # type: ignore[assignment]
+    return found
 
 
 class Slow(TextClassification):
@@ -66,7 +68,7 @@ def test_every_step_is_in_the_log_in_tensorboard_and_in_prometheus_terms(tmp_pat
 
 
 def test_prometheus_can_ask_a_run_while_it_trains(tmp_path: Path) -> None:
-    answers: list[dict[str, float]] = []
+    answers: list[Counter[str]] = []
     ports: list[int] = []
 
     class Asking(TextClassification):
@@ -91,6 +93,20 @@ def test_prometheus_can_ask_a_run_while_it_trains(tmp_path: Path) -> None:
     assert answers[2]["headrace_training_step"] >= 1
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{ports[0]}/metrics")
+
+
+def test_the_table_of_metrics_says_what_a_run_exports(tmp_path: Path) -> None:
+    job = work(tmp_path, recipe(model=TINY, train={**STEPS, "max_steps": 2}))
+    fit(job, MonitorSettings())
+    kinds = {"gauge": ("", "`model`, `run`"), "counter": ("_total", "`kind`, `model`, `run`")}
+    expected = [
+        f"| `{family.name}{kinds[family.type][0]}` | {family.type} | {kinds[family.type][1]} | training | "
+        f"{family.documentation} |"
+        for family in text_string_to_metric_families((job.folder / "metrics.prom").read_text())
+        if not family.name.endswith("_created")
+    ]
+    table = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text().splitlines()
+    assert sorted(line for line in table if "| training |" in line) == sorted(expected)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_an_alert(tmp_path: Path) -> None:

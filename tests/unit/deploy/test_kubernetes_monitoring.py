@@ -22,8 +22,8 @@ from tests.unit.deploy.manifests import (
 )
 
 MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-# Compose alone has an Envoy before the gateways, and a collector of its own.
-COMPOSE_ONLY = {"headrace-edge", "headrace-collector"}
+# Compose alone has an Envoy before the gateways, a trainer, and a collector of its own.
+COMPOSE_ONLY = {"headrace-edge", "headrace-trainer", "headrace-collector"}
 
 
 @cache

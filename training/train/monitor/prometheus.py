@@ -1,12 +1,12 @@
 """A training run's figures in Prometheus' terms: served on a port, and written to a file for the textfile collector."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server, write_to_textfile
 
-from training.train.monitor.alerts import Alert, Step
+from training.train.monitor.alerts import Alert, Kind, Step
 from training.train.monitor.machine import Use
 from training.train.settings import MonitorSettings
 
@@ -45,6 +45,8 @@ class Metrics:
         self._alerts = Counter(
             "headrace_training_alerts", "Alerts raised, by kind.", (*_LABELS, "kind"), registry=self._registry
         )
+        for kind in get_args(Kind):
+            self._alerts.labels(*self._values, kind)  # none raised is said too
         self._server: WSGIServer | None = None
         self.port: int | None = None
 
