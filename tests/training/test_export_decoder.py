@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime_genai
 import pytest
 import torch
@@ -47,6 +48,18 @@ def test_four_bits_answer_nearly_as_the_model_in_torch(trained, made):
     close = np.corrcoef(answers["logits"].ravel(), expected.ravel())[0, 1]
     assert close > 0.97
     assert not np.allclose(answers["logits"], expected)
+
+
+def test_the_matrices_that_suffer_most_have_eight_bits(made):
+    graph = onnx.load(made / "model.onnx", load_external_data=False).graph
+    bits = [
+        attribute.i
+        for node in graph.node
+        if node.op_type == "MatMulNBits"
+        for attribute in node.attribute
+        if attribute.name == "bits"
+    ]
+    assert set(bits) == {4, 8}
 
 
 def test_the_folder_is_small_and_generates(trained, made):

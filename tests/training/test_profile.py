@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.train_stage import STEPS, recipe, work
+from tests.training.train_stage import STEPS, TINY, recipe, work
 from training.profile.bottleneck import Bottleneck
 from training.profile.run import run, verdict
 from training.profile.suggest import suggestions
@@ -28,14 +28,14 @@ class Slow(TextClassification):
         inner = super().collator(model)
 
         def collate(features: list[dict[str, Any]]) -> Any:
-            time.sleep(1.0)
+            time.sleep(0.3)
             return inner(features)
 
         return collate
 
 
-def job(folder: Path, **profile: int) -> Work:
-    return work(folder, recipe(profile={"steps": 4, "rounds": 2, **profile}, train={**STEPS, "eval_steps": 0.5}))
+def job(folder: Path, **blocks: Any) -> Work:
+    return work(folder, recipe(profile={"steps": 4, "rounds": 2}, train={**STEPS, "eval_steps": 0.5}, **blocks))
 
 
 def suggested(folder: Path, threads: int, shares: dict[str, float], **train: Any) -> Changes:
@@ -63,7 +63,7 @@ def test_the_parts_add_up_and_every_suggestion_is_tried(tmp_path: Path) -> None:
 
 
 def test_a_slow_data_loader_is_found_and_workers_are_measured_to_help(tmp_path: Path) -> None:
-    outcome = run(job(tmp_path), Slow())
+    outcome = run(job(tmp_path, model=TINY), Slow())
     assert outcome["bottleneck"]["largest"] == "waiting for the data loader"
     (workers,) = [one for one in outcome["suggestions"] if "dataloader_num_workers" in one["change"]]
     assert workers["gain"] > 0

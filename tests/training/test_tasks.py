@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_diabetes
-from transformers import AutoTokenizer
 
 from storage.manifest import Manifest
-from tests.training import task_data, train_stage
-from tests.training.train_stage import MINILM, SMALL, STEPS, events
+from tests.training import task_data
+from tests.training.cases import case, with_chat_template
+from tests.training.train_stage import STEPS, events
 from training.block import RecipeError
 from training.recipe import Recipe
 from training.stage import ROWS, Work
@@ -22,92 +21,12 @@ from training.train.run import run
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
 
-DECODER = {
-    "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-    "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 30522, "max_position_embeddings": 64,
-    "tie_word_embeddings": True, "bos_token_id": 101, "eos_token_id": 102, "pad_token_id": 0,
-}  # fmt: skip
-WRITER = {
-    "model_type": "bart", "d_model": 64, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "vocab_size": 30522,
-    "max_position_embeddings": 64, "decoder_start_token_id": 101, "bos_token_id": 101, "eos_token_id": 102,
-    "pad_token_id": 0, "forced_eos_token_id": None, "dropout": 0.0,
-}  # fmt: skip
-CONVOLUTIONS = {
-    "model_type": "resnet", "num_channels": 1, "embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1],
-    "layer_type": "basic",
-}  # fmt: skip
-GREYS = {"size": {"height": 16, "width": 16}, "image_mean": [0.3], "image_std": [0.4]}
-FORECASTER = {
-    "model_type": "patchtst", "num_input_channels": 1, "context_length": 32, "prediction_length": 8,
-    "patch_length": 4, "patch_stride": 4, "d_model": 16, "num_attention_heads": 2, "num_hidden_layers": 2,
-    "ffn_dim": 32, "loss": "mse",
-}  # fmt: skip
-NEW = {"tokenizer": MINILM, "max_length": 32}
-TUMOURS = {
-    "model_type": "headrace-tabular",
-    "columns": [name.replace(" ", "_") for name in load_breast_cancer().feature_names],
-}
-DIABETES = {"model_type": "headrace-tabular", "columns": list(load_diabetes().feature_names)}
-
-
-def case(name: str) -> tuple[Any, dict[str, Any], dict[str, Any], float]:
-    """The rows, the model block, the train block, and what part of the first held-out loss may be left."""
-    match name:
-        case "pair-classification":
-            return task_data.duels, SMALL, {"learning_rate": 5e-4, "max_steps": 30}, 0.9
-        case "token-classification":
-            return task_data.capitals, SMALL, {"learning_rate": 5e-4, "max_steps": 30}, 0.9
-        case "question-answering":
-            return task_data.ends, SMALL, {"learning_rate": 5e-4, "max_steps": 60}, 0.9
-        case "embedding":
-            return task_data.halves, SMALL, {"learning_rate": 1e-4, "max_steps": 30}, 0.97
-        case "reranking":
-            return task_data.tweeted, SMALL, {"learning_rate": 5e-4, "max_steps": 30}, 0.9
-        case "masked-lm":
-            return task_data.texts, SMALL, {"learning_rate": 1e-3, "max_steps": 20}, 0.9
-        case "causal-lm":
-            return task_data.texts, {**NEW, "config": DECODER}, {"learning_rate": 1e-2, "max_steps": 40}, 0.9
-        case "chat":
-            return (
-                task_data.verdicts,
-                {"config": DECODER, "max_length": 32},
-                {"learning_rate": 1e-2, "max_steps": 30},
-                0.5,
-            )
-        case "dpo":
-            return task_data.preferences, {**NEW, "config": DECODER}, {"learning_rate": 5e-3, "max_steps": 30}, 0.9
-        case "zero-shot":
-            return task_data.topics, SMALL, {"learning_rate": 5e-4, "max_steps": 60}, 0.9
-        case "summarisation" | "translation":
-            return task_data.openings, {**NEW, "config": WRITER}, {"learning_rate": 5e-3, "max_steps": 40}, 0.9
-        case "image-classification":
-            return (
-                task_data.digits,
-                {"config": CONVOLUTIONS, "processor": GREYS},
-                {"learning_rate": 3e-3, "max_steps": 60},
-                0.5,
-            )
-        case "tabular-classification":
-            return task_data.tumours, {"config": TUMOURS}, {"learning_rate": 3e-3, "max_steps": 60}, 0.5
-        case "tabular-regression":
-            return task_data.diabetes, {"config": DIABETES}, {"learning_rate": 3e-3, "max_steps": 80}, 0.8
-        case "forecasting":
-            return task_data.eeg, {"config": FORECASTER}, {"learning_rate": 3e-3, "max_steps": 60}, 0.9
-        case _:
-            return labelled, SMALL, {"learning_rate": 5e-4, "max_steps": 30}, 0.9
-
-
-def labelled(count: int) -> task_data.Rows:
-    """Sentences, and where each was written."""
-    return list(train_stage.rows(count, 50)["train"])
-
 
 @pytest.mark.parametrize("name", [task.name for task in TASKS])
 def test_it_learns_and_can_be_asked_and_served(name: str, tmp_path: Path) -> None:
     rows, model, train, left = case(name)
     if name == "chat":
-        model = {**model, "tokenizer": str(_with_chat_template(tmp_path / "tokenizer"))}
+        model = {**model, "tokenizer": str(with_chat_template(tmp_path / "tokenizer"))}
     task = open_task(name)
     # Without checkpoints, which take longer than the steps.
     last = {"save_strategy": "no", "load_best_model_at_end": False, "eval_steps": 0.2}
@@ -189,13 +108,3 @@ def test_a_base_is_a_folder_beside_the_recipe_or_a_name_on_the_hub(tmp_path: Pat
 def test_entities_are_read_from_bio_tags() -> None:
     tags = ["B-PER", "I-PER", "O", "I-ORG", "B-ORG", "I-PER", "DATE"]
     assert spans(tags) == [("PER", 0, 2), ("ORG", 3, 4), ("ORG", 4, 5), ("PER", 5, 6), ("DATE", 6, 7)]
-
-
-def _with_chat_template(folder: Path) -> Path:
-    tokenizer = AutoTokenizer.from_pretrained(locate(MINILM, folder))
-    tokenizer.chat_template = (
-        "{% for m in messages %}{{ m['role'] }} : {{ m['content'] }} [SEP] {% endfor %}"
-        "{% if add_generation_prompt %}assistant : {% endif %}"
-    )
-    tokenizer.save_pretrained(folder)
-    return folder

@@ -102,6 +102,23 @@ def _answers(value: Any, folder: Path) -> dict[str, list[Any]]:
     return {"text": texts, "answer_start": starts}
 
 
+def _boxes(value: Any, folder: Path) -> dict[str, list[Any]]:
+    value = _parsed(value)
+    if not isinstance(value, dict) or not {"bbox", "category"} <= value.keys():
+        raise ValueError(f"is {_short(value)}, where an object with bbox and category is wanted")
+    places, labels = list(value["bbox"]), list(value["category"])
+    if len(places) != len(labels):
+        raise ValueError(f"has {len(places)} boxes and {len(labels)} labels")
+    return {"bbox": [_box(place, folder) for place in places], "category": [_label(label, folder) for label in labels]}
+
+
+def _box(value: Any, folder: Path) -> list[float]:
+    box = [_number(one, folder) for one in value] if isinstance(value, list | tuple) else []
+    if len(box) != 4 or min(box[2:]) <= 0:
+        raise ValueError(f"has the box {_short(value)}, where [x, y, width, height] are wanted")
+    return box
+
+
 def _file(value: Any, folder: Path) -> dict[str, Any]:
     match value:
         case str() if not value.strip():
@@ -171,6 +188,7 @@ def _feature(name: str) -> Callable[[], Any]:
             "numbers": List(Value("float64")),
             "messages": List({"role": Value("string"), "content": Value("string")}),
             "answers": {"text": List(Value("string")), "answer_start": List(Value("int64"))},
+            "boxes": {"bbox": List(List(Value("float64"))), "category": List(Value("string"))},
             "image": Image(),
             "audio": {"path": Value("string"), "bytes": Value("binary")},  # as datasets.Audio, which wants torchcodec
         }[name]
@@ -193,6 +211,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "series": Kind(_list(_number), _feature("numbers")),
     "messages": Kind(_list(_message), _feature("messages")),
     "answers": Kind(_answers, _feature("answers")),
+    "boxes": Kind(_boxes, _feature("boxes")),
     "image": Kind(_image, _feature("image")),
     "mask": Kind(_image, _feature("image")),
     "audio": Kind(_audio, _feature("audio")),

@@ -68,7 +68,7 @@ class CausalLM(TextTask):
 
     def serving(self, model: Model) -> dict[str, Any]:
         inputs = {name: [-1, -1] for name in self.inputs(model)}
-        return tensors.served(inputs, {"logits": [-1, -1, model.config.vocab_size]}, "INT64")
+        return tensors.served({"logits": [-1, -1, model.config.vocab_size]}, integers=inputs)
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)

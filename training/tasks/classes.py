@@ -23,10 +23,18 @@ def labels_of(rows: "DatasetDict", recipe: "Recipe", column: str = "label") -> t
 
     Raises RecipeError where there are fewer than two, or a split has one that is not among them.
     """
-    found = {name: set(split.unique(column)) for name, split in rows.items()}
-    labels = recipe.model.labels or tuple(sorted(found["train"]))
+    labels = known_labels({name: set(split.unique(column)) for name, split in rows.items()}, recipe)
     if len(labels) < 2:
         raise RecipeError(f"datasets: a classifier needs two labels or more, '{column}' has {', '.join(labels)}")
+    return labels
+
+
+def known_labels(found: Mapping[str, set[str]], recipe: "Recipe") -> tuple[str, ...]:
+    """The recipe's labels, or those `found` in the training rows, sorted.
+
+    Raises RecipeError where a split has one that is not among them.
+    """
+    labels = recipe.model.labels or tuple(sorted(found["train"]))
     for name, those in found.items():
         if unknown := those - set(labels):
             raise RecipeError(f"datasets: the {name} rows have labels {sorted(unknown)}, the model's are {labels}")

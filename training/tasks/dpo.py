@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import Trainer, TrainingArguments
 
+    from training.recipe import Recipe
+
 
 class DPO(CausalLM):
     """trl's DPOTrainer: the recipe's `train` block goes to its DPOConfig, `beta` and `loss_type` among it."""
@@ -25,6 +27,12 @@ class DPO(CausalLM):
     targets = ()
     metric = "accuracy"
     higher_is_better = True
+
+    def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
+        model = super().start(recipe, labels)
+        if model.processor.eos_token is None:  # with which trl ends every answer
+            model.processor.eos_token = model.processor.convert_ids_to_tokens(model.config.eos_token_id)
+        return model
 
     def arguments(self) -> "type[TrainingArguments]":
         import trl

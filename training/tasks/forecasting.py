@@ -105,7 +105,7 @@ class Forecasting(Task):
 
     def serving(self, model: Model) -> dict[str, Any]:
         past, future = _lengths(model)
-        return tensors.served({"past_values": [-1, past, 1]}, {"prediction_outputs": [-1, future, 1]}, "FP32")
+        return tensors.served({"prediction_outputs": [-1, future, 1]}, floats={"past_values": [-1, past, 1]})
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)

@@ -35,6 +35,14 @@ def answers_only(ids: Sequence[Sequence[int]], asked: Sequence[int]) -> list[lis
     return [[IGNORED] * min(given, len(row)) + list(row[given:]) for row, given in zip(ids, asked, strict=True)]
 
 
+def padded_labels(rows: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """The labels of rows `[rows, length]`, the shorter ones with IGNORED behind them."""
+    labels = np.full((len(rows), max(map(len, rows))), IGNORED, np.int64)
+    for place, row in zip(labels, rows, strict=True):
+        place[: len(row)] = row
+    return labels
+
+
 def measure_guesses(predictions: Sequence[Guessed]) -> dict[str, float]:
     """Perplexity, the loss in nats a token, and the part of the tokens that was guessed rightly."""
     tokens = max(sum(one.tokens for one in predictions), 1)

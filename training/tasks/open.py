@@ -4,17 +4,23 @@ from collections.abc import Iterator
 from typing import Final
 
 from training.block import RecipeError
+from training.tasks.audio_classification import AudioClassification
 from training.tasks.base import Task
 from training.tasks.causal_lm import CausalLM
 from training.tasks.chat import Chat
 from training.tasks.dpo import DPO
 from training.tasks.embedding import Embedding
 from training.tasks.forecasting import Forecasting
+from training.tasks.image_captioning import ImageCaptioning
 from training.tasks.image_classification import ImageClassification
+from training.tasks.image_embedding import ImageEmbedding
+from training.tasks.image_segmentation import ImageSegmentation
 from training.tasks.masked_lm import MaskedLM
+from training.tasks.object_detection import ObjectDetection
 from training.tasks.pair_classification import PairClassification
 from training.tasks.question_answering import QuestionAnswering
 from training.tasks.reranking import Reranking
+from training.tasks.speech_recognition import SpeechRecognition
 from training.tasks.summarisation import Summarisation
 from training.tasks.tabular import TabularClassification, TabularRegression
 from training.tasks.text_classification import TextClassification
@@ -38,6 +44,12 @@ TASKS: Final[tuple[type[Task], ...]] = (
     Summarisation,
     Translation,
     ImageClassification,
+    ObjectDetection,
+    ImageSegmentation,
+    ImageEmbedding,
+    ImageCaptioning,
+    AudioClassification,
+    SpeechRecognition,
     TabularClassification,
     TabularRegression,
     Forecasting,

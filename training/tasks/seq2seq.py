@@ -55,7 +55,7 @@ class Seq2Seq(TextTask):
         answers: dict[int, str] = {}
 
         def write(inputs: Arrays) -> Arrays:
-            return {"written": _written(run, inputs, model)}
+            return {"written": written(run, inputs, model.config, model.processor.model_max_length)}
 
         for picked, _, outputs in self.batches(write, model, rows):
             texts = model.processor.batch_decode(outputs["written"], skip_special_tokens=True)
@@ -73,20 +73,23 @@ class Seq2Seq(TextTask):
 
     def serving(self, model: Model) -> dict[str, Any]:
         inputs = {name: [-1, -1] for name in (*self.inputs(model), "decoder_input_ids")}
-        return tensors.served(inputs, {"logits": [-1, -1, model.config.vocab_size]}, "INT64")
+        return tensors.served({"logits": [-1, -1, model.config.vocab_size]}, integers=inputs)
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)
 
 
-def _written(run: Run, inputs: Arrays, model: Model) -> NDArray[np.int64]:
-    config = model.config
+def written(run: Run, inputs: Arrays, config: Any, most: int) -> NDArray[np.int64]:
+    """The tokens that a decoder writes for each of the inputs, `[rows, length]`: the likeliest next one each time.
+
+    `most` is how many the model was trained to write.
+    """
     begin, end = config.decoder_start_token_id, config.eos_token_id
-    written = np.full((len(inputs["input_ids"]), 1), begin, np.int64)
-    over = np.zeros(len(written), bool)
-    while written.shape[1] <= LONGEST and not over.all():
-        logits = run({**inputs, "decoder_input_ids": written})["logits"][:, -1]
+    tokens = np.full((len(next(iter(inputs.values()))), 1), begin, np.int64)
+    over = np.zeros(len(tokens), bool)
+    while tokens.shape[1] <= min(LONGEST, most) and not over.all():
+        logits = run({**inputs, "decoder_input_ids": tokens})["logits"][:, -1]
         following = np.where(over, config.pad_token_id, logits.argmax(-1))
-        written = np.concatenate([written, following[:, None]], axis=1)
+        tokens = np.concatenate([tokens, following[:, None]], axis=1)
         over |= following == end
-    return written[:, 1:]
+    return tokens[:, 1:]

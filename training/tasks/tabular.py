@@ -73,7 +73,7 @@ class Tabular(Task):
 
     def serving(self, model: Model) -> dict[str, Any]:
         width = 1 if model.config.regression else len(model.labels)
-        fields = tensors.served({"features": [-1, len(model.config.columns)]}, {"logits": [-1, width]}, "FP32")
+        fields = tensors.served({"logits": [-1, width]}, floats={"features": [-1, len(model.config.columns)]})
         return {**fields, "task": "tabular"}
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:

@@ -13,7 +13,7 @@ from training.train.block import Distributed
 from training.train.fit import RESULT, TrainingFailed
 from training.train.worker import SAID, SPEC, describe
 
-_TAIL: Final = 30  # lines of the output that an error shows
+_TAIL: Final = 100  # lines of the output that an error shows: torchrun's own account of it is forty
 
 
 def launch(work: Work) -> None:

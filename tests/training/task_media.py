@@ -1,0 +1,132 @@
+"""Small real images and sounds for the tasks that take them."""
+
+import functools
+import gzip
+import io
+import random
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from tests.training.debian import package
+
+Rows = list[dict[str, Any]]
+SIDE = 48  # of a scene
+CELL = SIDE // 2
+LABELS = ("0", "1")
+SHORT = 2 * 2 * 8000  # two seconds, in bytes
+INK = 64  # from this grey on a pixel is of a digit
+
+
+class Scene(NamedTuple):
+    """Digits that people wrote, put on one sheet: where each stands and which pixels are its own is known."""
+
+    image: Image.Image
+    mask: Image.Image  # 0 where there is nothing, else one more than the digit
+    boxes: dict[str, list[Any]]
+
+
+def scenes(count: int) -> list[Scene]:
+    """Sheets with one to three digits."""
+    pick, written = random.Random(7), _digits()
+    return [_scene(pick, written) for _ in range(count)]
+
+
+def boxes(count: int) -> Rows:
+    """Where on a sheet the digits are, and which."""
+    return [{"image": scene.image, "boxes": scene.boxes} for scene in scenes(count)]
+
+
+def masks(count: int) -> Rows:
+    """Which pixels of a sheet are of which digit."""
+    return [{"image": scene.image, "mask": scene.mask} for scene in scenes(count)]
+
+
+def stamps(count: int) -> Rows:
+    """Tux Paint's pictures of animals, food, things, each with a line about it."""
+    folder = (
+        package("tuxpaint-stamps-default", "*.png", "*.txt", "*_desc.ogg") / "usr" / "share" / "tuxpaint" / "stamps"
+    )
+    rows = []
+    for picture in sorted(folder.rglob("*.png")):
+        text = picture.with_suffix(".txt")
+        if text.is_file() and (caption := text.read_text(errors="replace").splitlines()[0].strip()):
+            rows.append((picture, caption))
+    some = random.Random(7).sample(rows, len(rows))[:count]
+    return [{"image": _on_white(picture), "caption": caption} for picture, caption in some]
+
+
+def languages(count: int) -> Rows:
+    """What a telephone exchange says, in English and in French, by one speaker each."""
+    rows = []
+    for language in ("en", "fr"):
+        files = sorted(_prompts(language).rglob("*.wav"))
+        some = random.Random(7).sample(files, min(len(files), count // 2))
+        rows += [{"audio": _sound(file), "label": language} for file in some]
+    return rows
+
+
+def spoken(count: int) -> Rows:
+    """What it says in English within two seconds, in small letters."""
+    (texts,) = package("asterisk-core-sounds-en").rglob("core-sounds-en.txt.gz")
+    (folder,) = {path.parent for path in _prompts("en").rglob("agent-pass.wav")}
+    lines = gzip.decompress(texts.read_bytes()).decode()
+    rows: Rows = []
+    for name, said in re.findall(r"^([^;:\n]+):\s*(.+)$", lines, re.MULTILINE):
+        file = folder / f"{name}.wav"
+        # Figures are not spelled out, nor are noises.
+        if (
+            file.is_file()
+            and not re.search(r"[\[0-9]", said)
+            and (text := re.sub(r"[^a-z' ]", " ", said.lower()).strip())
+        ):
+            rows.append({"audio": _sound(file), "text": " ".join(text.split())})
+    short = [row for row in rows if len(row["audio"]["bytes"]) < SHORT]
+    return random.Random(7).sample(short, len(short))[:count]
+
+
+def _prompts(language: str) -> Path:
+    return package(f"asterisk-core-sounds-{language}-wav")
+
+
+def _sound(file: Path) -> dict[str, Any]:
+    return {"path": None, "bytes": file.read_bytes()}
+
+
+def _on_white(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        picture = image.convert("RGBA")
+    picture.thumbnail((64, 64))
+    sheet = Image.new("RGBA", (64, 64), "white")
+    sheet.alpha_composite(picture, ((64 - picture.width) // 2, (64 - picture.height) // 2))
+    packed = io.BytesIO()
+    sheet.convert("RGB").save(packed, "PNG")
+    return Image.open(packed)
+
+
+@functools.cache
+def _digits() -> list[tuple[int, NDArray[np.uint8]]]:
+    pixels, labels = load_digits(return_X_y=True)
+    greys = (pixels.reshape(-1, 8, 8) * 15.9).astype(np.uint8).repeat(2, axis=1).repeat(2, axis=2)
+    return [(int(label), grey) for label, grey in zip(labels, greys, strict=True) if str(label) in LABELS]
+
+
+def _scene(pick: random.Random, written: list[tuple[int, NDArray[np.uint8]]]) -> Scene:
+    sheet, mask = np.zeros((SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
+    places: dict[str, list[Any]] = {"bbox": [], "category": []}
+    for cell in pick.sample(range(4), pick.randint(1, 3)):
+        label, grey = pick.choice(written)
+        top = cell // 2 * CELL + pick.randint(0, CELL - len(grey))
+        left = cell % 2 * CELL + pick.randint(0, CELL - len(grey))
+        sheet[top : top + len(grey), left : left + len(grey)] = grey
+        rows, columns = np.nonzero(grey >= INK)
+        mask[rows + top, columns + left] = label + 1
+        x, y = int(columns.min()), int(rows.min())
+        places["bbox"].append([left + x, top + y, int(columns.max()) - x + 1, int(rows.max()) - y + 1])
+        places["category"].append(str(label))
+    return Scene(Image.fromarray(sheet), Image.fromarray(mask), places)

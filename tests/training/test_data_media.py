@@ -1,0 +1,96 @@
+"""Rows with boxes, masks and transcripts come out of files as the tasks for them want them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import load_from_disk
+
+from tests.training import task_media
+from training.block import RecipeError
+from training.data.run import run
+from training.recipe import Recipe
+from training.stage import ROWS, Work
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def written(folder: Path, rows: list[dict[str, Any]], column: str) -> None:
+    """A folder of sheets, with their metadata."""
+    (folder / "sheets").mkdir()
+    lines = []
+    for index, row in enumerate(rows):
+        row["image"].save(folder / "sheets" / f"{index}.png")
+        lines.append(json.dumps({"file_name": f"{index}.png", column: row[column]}))
+    (folder / "sheets" / "metadata.jsonl").write_text("\n".join(lines))
+
+
+def gathered(folder: Path, task: str, **block: Any) -> Any:
+    model = {"config": {"model_type": "none"}}
+    recipe = Recipe.model_validate(
+        {"name": "r", "task": task, "model": model, "datasets": [{"path": "sheets", **block}]}
+    )
+    recipe._folder = folder
+    (folder / "data").mkdir()
+    run(Work(recipe, folder / "data", {}, {}, print))
+    return load_from_disk(str(folder / "data" / ROWS))
+
+
+def test_a_folder_of_images_has_boxes_where_its_metadata_have(tmp_path: Path) -> None:
+    rows = task_media.boxes(20)
+    written(tmp_path, rows, "boxes")
+    found = gathered(tmp_path, "object-detection")
+    assert {name: len(split) for name, split in found.items()} == {"train": 16, "validation": 2, "test": 2}
+    expected = [row["boxes"] for row in rows]
+    assert all(one in expected for split in found.values() for one in split["boxes"])
+    assert found["train"][0]["image"].size == (48, 48)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "words"),
+    [
+        ({"bbox": [[1, 2, 3, 4]]}, "an object with bbox and category is wanted"),
+        ({"bbox": [[1, 2, 3, 4]], "category": ["a", "b"]}, "has 1 boxes and 2 labels"),
+        ({"bbox": [[1, 2, 3]], "category": ["a"]}, r"\[x, y, width, height\] are wanted"),
+        ({"bbox": [[1, 2, 0, 4]], "category": ["a"]}, r"\[x, y, width, height\] are wanted"),
+    ],
+)
+def test_boxes_that_are_none_are_an_error(boxes: Any, words: str, tmp_path: Path) -> None:
+    written(tmp_path, [{**task_media.boxes(1)[0], "boxes": boxes}], "boxes")
+    with pytest.raises(RecipeError, match=f"row 1: boxes .*{words}"):
+        gathered(tmp_path, "object-detection")
+
+
+def test_an_image_may_show_nothing(tmp_path: Path) -> None:
+    rows = task_media.boxes(12)
+    written(tmp_path, [{**rows[0], "boxes": {"bbox": [], "category": []}}, *rows[1:]], "boxes")
+    found = gathered(tmp_path, "object-detection")
+    assert sum(not boxes["bbox"] for split in found.values() for boxes in split["boxes"]) == 1
+
+
+def test_masks_lie_beside_the_images_that_they_are_for(tmp_path: Path) -> None:
+    rows = task_media.masks(12)
+    (tmp_path / "sheets" / "masks").mkdir(parents=True)
+    lines = []
+    for index, row in enumerate(rows):
+        row["image"].save(tmp_path / "sheets" / f"{index}.png")
+        row["mask"].save(tmp_path / "sheets" / "masks" / f"{index}.png")
+        lines.append(json.dumps({"file_name": f"{index}.png", "mask": f"masks/{index}.png"}))
+    (tmp_path / "sheets" / "metadata.jsonl").write_text("\n".join(lines))
+    found = gathered(tmp_path, "image-segmentation")
+    expected = [row["mask"].tobytes() for row in rows]
+    assert all(mask.tobytes() in expected for split in found.values() for mask in split["mask"])
+
+
+def test_a_folder_of_audio_has_transcripts_where_its_metadata_have(tmp_path: Path) -> None:
+    rows = task_media.spoken(12)
+    (tmp_path / "sheets").mkdir()
+    lines = []
+    for index, row in enumerate(rows):
+        (tmp_path / "sheets" / f"{index}.wav").write_bytes(row["audio"]["bytes"])
+        lines.append(json.dumps({"file_name": f"{index}.wav", "text": row["text"]}))
+    (tmp_path / "sheets" / "metadata.jsonl").write_text("\n".join(lines))
+    found = gathered(tmp_path, "speech-recognition")
+    texts = {row["audio"]["bytes"]: row["text"] for split in found.values() for row in split}
+    assert texts == {row["audio"]["bytes"]: row["text"] for row in rows}

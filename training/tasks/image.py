@@ -1,0 +1,116 @@
+"""What the tasks share that feed an image processor's output to a graph."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.block import RecipeError
+from training.tasks import tensors
+from training.tasks.base import Arrays, Model, Run, Task
+from training.tasks.network import load, start
+from training.tasks.source import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from datasets import Dataset
+
+    from training.recipe import Recipe
+
+BATCH: Final = 32
+_SIDE: Final = 224  # of an image that is asked for the shapes of the outputs
+
+
+class ImageTask(Task):
+    """Images to the graph: `pixel_values`. In grey where the model's `num_channels` is 1, and in colour else."""
+
+    def start(self, recipe: "Recipe", labels: "Sequence[str]") -> Model:
+        return Model(start(self.auto, recipe, labels), start_processor(recipe))
+
+    def load(self, folder: Path) -> Model:
+        return Model(load(self.auto, folder), self.load_processor(folder))
+
+    def load_processor(self, folder: Path) -> Any:
+        from transformers import AutoImageProcessor
+
+        return AutoImageProcessor.from_pretrained(folder)
+
+    def save(self, model: Model, folder: Path) -> None:
+        model.network.save_pretrained(folder)
+        model.processor.save_pretrained(folder)
+
+    def collator(self, model: Model) -> Any:
+        from transformers import DefaultDataCollator
+
+        return DefaultDataCollator()
+
+    def image_processor(self, model: Model) -> Any:
+        """What scales the images."""
+        return model.processor
+
+    def channels(self, model: Model) -> int:
+        """Of the images that the model sees: 1 for grey, 3 for colour."""
+        sees = getattr(model.config, "backbone_config", None) or model.config
+        channels: int = sees.num_channels
+        return channels
+
+    def pixels(self, images: "Sequence[Any]", model: Model) -> NDArray[np.float32]:
+        """FP32 `[images, channels, height, width]`, as the model's processor scales them."""
+        mode = "L" if self.channels(model) == 1 else "RGB"
+        arrays = [np.asarray(image.convert(mode)) for image in images]
+        arrays = [array[None] if array.ndim == 2 else array.transpose(2, 0, 1) for array in arrays]
+        processor = self.image_processor(model)
+        found = processor(arrays, input_data_format="channels_first", return_tensors="np")["pixel_values"]
+        return np.asarray(found, np.float32)
+
+    def batches(self, run: Run, model: Model, rows: "Dataset") -> Iterator[tuple[dict[str, list[Any]], Arrays]]:
+        """The rows, and what the graph answers to their images."""
+        for at in range(0, len(rows), BATCH):
+            batch = rows[at : at + BATCH]
+            yield batch, run({"pixel_values": self.pixels(batch["image"], model)})
+
+    def example(self, model: Model, rows: "Dataset") -> "dict[str, torch.Tensor]":
+        import torch
+
+        return {"pixel_values": torch.from_numpy(self.pixels(rows[:2]["image"], model))}
+
+    def serving(self, model: Model) -> dict[str, Any]:
+        from PIL import Image
+
+        height, width = size_of(self.image_processor(model))
+        blank = Image.new("L", (_SIDE, _SIDE))
+        found = self.eager(model)({"pixel_values": self.pixels([blank], model)})
+        shapes = {name: found[name].shape[1:] for name in self.outputs}
+        outputs = {name: [-1, *(shape if height > 0 else [-1] * len(shape))] for name, shape in shapes.items()}
+        return tensors.served(outputs, floats={"pixel_values": [-1, self.channels(model), height, width]})
+
+    def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
+        return tensors.golden(self, run, model, rows)
+
+
+def start_processor(recipe: "Recipe") -> Any:
+    """The image processor of the recipe's base, or ViT's, with what the recipe says of it."""
+    from transformers import AutoImageProcessor, ViTImageProcessorPil
+
+    given = recipe.model.processor
+    if recipe.model.base is None:
+        return ViTImageProcessorPil(**given)
+    return AutoImageProcessor.from_pretrained(locate(recipe.model.base, recipe.folder), **given)
+
+
+def require_whole(processor: Any) -> None:
+    """Raises RecipeError where it cuts images off at the sides: boxes and masks would point at the wrong places."""
+    if getattr(processor, "do_center_crop", False):
+        raise RecipeError(
+            "model.processor: it crops images, which what points into them can't follow: do_center_crop: false"
+        )
+
+
+def size_of(processor: Any) -> tuple[int, int]:
+    """The height and width that images are scaled to; -1 where they keep some size of their own."""
+    size = getattr(processor, "crop_size", None) or processor.size
+    return (size["height"], size["width"]) if "height" in size else (-1, -1)

@@ -1,0 +1,110 @@
+"""An image in, out which class each of its pixels is of."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.block import RecipeError
+from training.tasks.base import Model, Run
+from training.tasks.image import ImageTask, require_whole
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+    from training.recipe import Recipe
+
+IGNORED: Final = 255  # of a mask: pixels that do not count
+Counts = NDArray[np.int64]  # [classes, classes]: how many pixels of each class were told to be of each
+
+
+class ImageSegmentation(ImageTask):
+    """Semantic segmentation, as SegFormer does it: the graph answers with logits for every few pixels."""
+
+    name = "image-segmentation"
+    about = "the class of each pixel: roads, tissue, defects"
+    columns: ClassVar = {
+        "image": "the image",
+        "mask": f"an image as large, in grey: the number of each pixel's class, {IGNORED} where it does not count",
+    }
+    auto = "AutoModelForSemanticSegmentation"
+    metric = "mean_iou"
+
+    def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:
+        """The recipe's, in the order of their numbers; the numbers themselves, up to the highest, without."""
+        highest = {name: max((_highest(mask) for mask in split["mask"]), default=0) for name, split in rows.items()}
+        labels = recipe.model.labels or tuple(str(number) for number in range(highest["train"] + 1))
+        for name, number in highest.items():
+            if number >= len(labels):
+                raise RecipeError(f"datasets: a mask of the {name} rows has the class {number}, of {len(labels)}")
+        return labels
+
+    def features(self, rows: "Dataset", model: Model) -> "Dataset":
+        require_whole(model.processor)
+
+        from PIL.Image import Resampling
+
+        def seen(batch: dict[str, list[Any]]) -> dict[str, Any]:
+            pixels = self.pixels(batch["image"], model)
+            height, width = pixels.shape[2:]
+            pairs = zip(batch["image"], batch["mask"], strict=True)
+            # Between two classes there is no third, as there would be between two greys.
+            masks = [_classes(mask, image).resize((width, height), Resampling.NEAREST) for image, mask in pairs]
+            return {
+                "pixel_values": list(pixels),
+                "labels": [np.asarray(mask, np.int64) for mask in masks],
+            }
+
+        return rows.with_transform(seen)
+
+    def predict(self, run: Run, model: Model, rows: "Dataset") -> list[Counts]:
+        """For each row, at its own size, its pixels by what they are and what they were told to be."""
+        return [
+            _counted(np.asarray(_classes(mask, image)), _told(logits, image.size), len(model.labels))
+            for batch, outputs in self.batches(run, model, rows)
+            for image, mask, logits in zip(batch["image"], batch["mask"], outputs["logits"], strict=True)
+        ]
+
+    def measure(self, predictions: Sequence[Counts], rows: "Dataset") -> dict[str, float]:
+        """Intersection over union, as the mean over the classes that there are; the part of the pixels that is right.
+
+        Both are counted over all pixels of all rows.
+        """
+        counts = np.sum(predictions, axis=0)
+        right = np.diag(counts)
+        either = counts.sum(axis=0) + counts.sum(axis=1) - right
+        return {
+            "mean_iou": float((right[either > 0] / either[either > 0]).mean()),
+            "pixel_accuracy": float(right.sum() / counts.sum()),
+        }
+
+
+def _classes(mask: Any, image: Any) -> Any:
+    """The mask as it is, an image of Pillow's. Raises RecipeError where it is none for this image."""
+    if mask.size != image.size:
+        raise RecipeError(f"datasets: a mask of {mask.size} pixels for an image of {image.size}")
+    if len(mask.getbands()) != 1:
+        raise RecipeError(f"datasets: a mask is in {mask.mode}, where the numbers of classes are wanted, in grey")
+    return mask
+
+
+def _highest(mask: Any) -> int:
+    numbers = np.asarray(mask)
+    return int(numbers[numbers != IGNORED].max(initial=0))
+
+
+def _told(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int64]:
+    """The likeliest class of each pixel of an image of that width and height."""
+    from PIL import Image
+
+    large = [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR)) for plane in logits]
+    told: NDArray[np.int64] = np.stack(large).argmax(axis=0)
+    return told
+
+
+def _counted(real: NDArray[Any], told: NDArray[np.int64], classes: int) -> Counts:
+    there = real != IGNORED
+    places = real[there].astype(np.int64) * classes + told[there]
+    counts: Counts = np.bincount(places, minlength=classes**2).reshape(classes, classes)
+    return counts
