@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from training.block import RecipeError, nearest
 from training.data.digest import digests, named
@@ -113,14 +113,19 @@ def check(steps: Sequence[Step]) -> None:
             importlib.import_module(step.stage.checks).check(step.recipe)
 
 
-def run(
-    recipe: Recipe, folder: Path, say: Callable[[str], None], until: str | None = None
-) -> dict[str, dict[str, Any]]:
-    """Run what is not done yet; what each stage says of itself, by name."""
+class Done(NamedTuple):
+    """What the stages of a recipe said of themselves, and their folders, by name."""
+
+    outcomes: Mapping[str, dict[str, Any]]
+    folders: Mapping[str, Path]
+
+
+def run(recipe: Recipe, folder: Path, say: Callable[[str], None], until: str | None = None) -> Done:
+    """Run what is not done yet."""
     steps = plan(recipe, folder, until)
     check(steps)
     outcomes: dict[str, dict[str, Any]] = {}
     for step in steps:
         say(f"{step.name}: {'done before' if step.done else step.folder}")
         outcomes[step.name] = step.run(outcomes, say)
-    return outcomes
+    return Done(outcomes, {step.name: step.folder for step in steps})

@@ -1,6 +1,7 @@
 """The platform of deploy/compose.yaml, running under a project name and on ports of its own."""
 
 import json
+import math
 import os
 import subprocess
 import threading
@@ -60,6 +61,17 @@ class Stack:
         name: str = publish(self.http, folder)["model"]
         self.until(lambda: self.http.get(f"/v2/models/{name}/ready").status_code == 200)
         return name
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The series that Prometheus evaluates an expression to now. What it does not understand fails the test."""
+        answer = self.prometheus.get("/api/v1/query", params={"query": expression})
+        assert answer.status_code == 200, f"{expression}\n{answer.text}"
+        found: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return found
+
+    def has_number(self, expression: str) -> bool:
+        """Whether there is a series with a number: a quantile of nothing is one with NaN."""
+        return any(not math.isnan(float(series["value"][1])) for series in self.query(expression))
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait; where it does not come true, say what the containers say."""

@@ -1,7 +1,6 @@
 """The dashboards and alerts of deploy/, asked of a Prometheus that scraped the platform as it answered."""
 
 import itertools
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -32,19 +31,10 @@ def ask(stack: Stack, model: str, number: int) -> None:
         stack.http.post(f"/v2/models/{model}/infer", json=asked, headers=headers)
 
 
-def result(stack: Stack, expression: str) -> list[dict[str, Any]]:
-    """The series that an expression evaluates to now. What Prometheus does not understand fails the test."""
-    answer = stack.prometheus.get("/api/v1/query", params={"query": expression})
-    assert answer.status_code == 200, f"{expression}\n{answer.text}"
-    found: list[dict[str, Any]] = answer.json()["data"]["result"]
-    return found
-
-
 def has_data(stack: Stack, query: Query, model: str) -> bool:
-    """Whether there is a series with a number: a quantile of nothing is one with NaN."""
     # What Grafana puts in place of the variables.
     expression = query.expression.replace("$__rate_interval", "20s").replace("$model", model)
-    return any(not math.isnan(float(series["value"][1])) for series in result(stack, expression))
+    return stack.has_number(expression)
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +61,14 @@ def test_dashboards_offer_the_models_that_there_are(scraped: Stack, model: str) 
     variables = [variable for board in dashboards().values() for variable in board["templating"]["list"]]
     asked = {variable["query"] for variable in variables if variable["name"] == "model"}
     (metric,) = {query.removeprefix("label_values(").removesuffix(", model)") for query in asked}
-    assert model in {series["metric"]["model"] for series in result(scraped, metric)}
+    assert model in {series["metric"]["model"] for series in scraped.query(metric)}
 
 
 def test_every_metric_of_an_alert_is_scraped(scraped: Stack) -> None:
     for alert in alerts():
         names = metrics_in(alert["expr"]) - OF_PROMETHEUS
         for name in (name for name in names if not name.startswith("headrace_training")):
-            assert result(scraped, f'{{__name__=~"{name}(_count)?"}}'), (alert["alert"], name)
+            assert scraped.query(f'{{__name__=~"{name}(_count)?"}}'), (alert["alert"], name)
 
 
 def test_prometheus_has_every_alert_and_none_fires_on_a_platform_that_is_well(scraped: Stack) -> None:

@@ -1,7 +1,6 @@
 """A model trained in the profile `training`: watched by Prometheus while it learns, then registered, and asked."""
 
 import csv
-import math
 import time
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import yaml
 from sklearn.datasets import load_breast_cancer
 
 from tests.compose.stack import Stack, inspect, run
-from tests.compose.test_dashboards import result
 from tests.unit.deploy.dashboards import dashboards, queries
 
 NAME = "tumours"
@@ -60,8 +58,7 @@ def seen(stack: Stack, recipes: Path) -> set[str]:
         while inspect(id)["State"]["Running"]:
             assert time.monotonic() < deadline, run(["docker", "logs", "--tail", "40", id])
             for query in QUERIES:
-                series = result(stack, query.expression.replace("$run", ".+"))
-                if any(not math.isnan(float(one["value"][1])) for one in series):
+                if stack.has_number(query.expression.replace("$run", ".+")):
                     found.add(str(query))
             time.sleep(1)
         assert inspect(id)["State"]["ExitCode"] == 0, run(["docker", "logs", "--tail", "40", id])
@@ -78,7 +75,7 @@ def test_the_dashboard_offers_the_runs_that_there_are(stack: Stack, seen: set[st
     (variable,) = dashboards()["training"]["templating"]["list"]
     metric = variable["query"].removeprefix("label_values(").removesuffix(", run)")
     # The run is over, and Prometheus remembers it.
-    assert {one["metric"]["model"] for one in result(stack, f"last_over_time({metric}[1h])")} == {NAME}
+    assert {one["metric"]["model"] for one in stack.query(f"last_over_time({metric}[1h])")} == {NAME}
 
 
 def test_what_was_trained_is_promoted_by_its_gates_and_answers(stack: Stack, seen: set[str]) -> None:

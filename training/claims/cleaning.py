@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from datasets import DatasetDict, concatenate_datasets, load_from_disk
 
+from training import pipeline
 from training.claims import usable
 from training.claims.arithmetic import Curve, less, lowest, mean, ratio, steps_to_reach, verdict
-from training.claims.stages import TO_THE_END, Say, done, recipe
+from training.claims.stages import TO_THE_END, Say, recipe
 from training.clean.run import DROPPED
 from training.data.block import DatasetBlock, Split
 from training.data.canonical import row_id
@@ -47,7 +48,7 @@ def measure(work: Path, say: Say) -> dict[str, Any]:
     _write(folder / "raw.jsonl", raw)
 
     dirty = whole.model_copy(update={"datasets": _files(folder, "raw"), "split": AS_THEY_COME})
-    cleaned = done(dirty, "clean", work, say)
+    cleaned = pipeline.run(dirty, work, say, "clean")
     _write(folder / "cleaned.jsonl", load_from_disk(str(cleaned.folders["clean"] / ROWS))["train"].to_list())
     dropped = [json.loads(line) for line in (cleaned.folders["clean"] / DROPPED).read_text().splitlines()]
     shares = _shares(raw, dropped, once, say)
@@ -75,7 +76,7 @@ def measure(work: Path, say: Say) -> dict[str, Any]:
 
 
 def _rows(recipe: Recipe, until: str, work: Path, say: Say) -> DatasetDict:
-    return load_from_disk(str(done(recipe, until, work, say).folders[until] / ROWS))
+    return load_from_disk(str(pipeline.run(recipe, work, say, until).folders[until] / ROWS))
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -136,7 +137,7 @@ def _trained(whole: Recipe, folder: Path, arm: str, seed: int) -> Recipe:
 
 
 def _curve(recipe: Recipe, work: Path, say: Say) -> Curve:
-    log = done(recipe, "train", work, say).folders["train"] / LOG
+    log = pipeline.run(recipe, work, say, "train").folders["train"] / LOG
     return [(event["step"], event["loss"]) for event in read(log, "validation")]
 
 

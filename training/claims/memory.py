@@ -9,8 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, Literal, get_args
 
+from training import pipeline
 from training.claims.arithmetic import less, verdict
-from training.claims.stages import LENGTH, Say, done, movies
+from training.claims.stages import LENGTH, Say, movies
 from training.recipe import Recipe
 from training.train.block import ModelBlock
 
@@ -74,7 +75,7 @@ def measure(work: Path, say: Say) -> dict[str, Any]:
 
 def _run(case: Case, work: Path, say: Say) -> dict[str, int]:
     """The bytes of a case, which is not run again where an earlier measurement was stopped after it."""
-    data = done(recipe_of(case), "data", work, lambda line: None)  # here, so that no fetching is in the count
+    data = pipeline.run(recipe_of(case), work, lambda line: None, "data")  # here, so that no fetching is in the count
     kept = data.folders["data"] / f"memory-{'-'.join(map(str, asdict(case).values()))}-{STEPS}-{BATCH}.json"
     if not kept.is_file():
         command = [sys.executable, "-m", "training.claims.memory_run", json.dumps(asdict(case)), str(work)]

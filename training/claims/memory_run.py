@@ -14,8 +14,8 @@ import torch
 import transformers
 from transformers import TrainerCallback
 
+from training import pipeline
 from training.claims.memory import Case, recipe_of
-from training.claims.stages import done
 from training.stage import ROWS
 from training.tasks.open import open_task
 from training.train.adapter import adapted
@@ -64,7 +64,7 @@ def run(case: Case, work: Path) -> dict[str, int]:
     recipe = recipe_of(case)
     task = open_task(recipe.task)
     datasets.disable_caching()
-    folder = done(recipe, "data", work, lambda line: None).folders["data"]
+    folder = pipeline.run(recipe, work, lambda line: None, "data").folders["data"]
     rows = datasets.load_from_disk(str(folder / ROWS))
     ledger = Ledger()
     settle()

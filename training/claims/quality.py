@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from datasets import load_from_disk
 
+from training import pipeline
 from training.claims.arithmetic import mean, ratio, verdict
-from training.claims.stages import BATCH, LENGTH, ROWS, STEPS, Say, done, movies
+from training.claims.stages import BATCH, LENGTH, ROWS, STEPS, Say, movies
 from training.recipe import Recipe
 from training.stage import ROWS as SPLITS
 from training.tasks.open import open_task
@@ -45,14 +46,14 @@ def _recipe(arm: str, rate: float, seed: int) -> Recipe:
 
 def _loss(arm: str, rate: float, work: Path, say: Say) -> float:
     """On the validation rows of the seed that rates are chosen on."""
-    loss: float = done(_recipe(arm, rate, CHOSEN_ON), "train", work, say).outcomes["train"]["validation_loss"]
+    loss: float = pipeline.run(_recipe(arm, rate, CHOSEN_ON), work, say, "train").outcomes["train"]["validation_loss"]
     return loss
 
 
 def _judged(arm: str, rate: float, seed: int, work: Path, say: Say) -> dict[str, float]:
     """The metrics on the test rows, which choose nothing."""
     recipe = _recipe(arm, rate, seed)
-    found = done(recipe, "train", work, say)
+    found = pipeline.run(recipe, work, say, "train")
     task = open_task(recipe.task)
     model = task.load(found.folders["train"] / "model")
     rows = load_from_disk(str(found.folders["data"] / SPLITS))["test"]

@@ -7,17 +7,17 @@ from statistics import median
 from time import perf_counter
 from typing import Any, Final
 
-import onnxruntime
 import torch
 from datasets import load_from_disk
 
+from training import pipeline
 from training.claims.arithmetic import CONFIDENCE, ratio, verdict
-from training.claims.stages import Say, done, movies
+from training.claims.stages import Say, movies
 from training.evaluate.intervals import differences
 from training.evaluate.run import measured
 from training.export.parity import recorded
 from training.export.run import ARTIFACT
-from training.export.session import trimmed
+from training.export.session import session, trimmed
 from training.export.variants import FILES
 from training.stage import ROWS
 from training.tasks.base import Arrays, Model, Run, Task
@@ -37,7 +37,7 @@ RESAMPLES: Final = 1000
 
 def measure(work: Path, say: Say) -> dict[str, Any]:
     """How many times as fast each variant is, by threads and rows; and what accuracy it loses."""
-    found = done(movies(SEED, RATE), "export", work, say)
+    found = pipeline.run(movies(SEED, RATE), work, say, "export")
     task = open_task("text-classification")
     model = task.load(found.folders["train"] / "model")
     rows = load_from_disk(str(found.folders["data"] / ROWS))["test"]
@@ -76,19 +76,7 @@ def _single(batches: Sequence[Arrays], count: int) -> list[Arrays]:
 
 def _sessions(exported: Path, threads: int) -> dict[str, Run]:
     """Each variant as a worker opens it."""
-    return {name: _session(exported / ARTIFACT / FILES[name], threads) for name in VARIANTS}
-
-
-def _session(path: Path, threads: int) -> Run:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # nor would it leave torch its cores
-    opened = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    taken = [argument.name for argument in opened.get_inputs()]
-    outputs = [output.name for output in opened.get_outputs()]
-    return lambda inputs: dict(zip(outputs, opened.run(outputs, {name: inputs[name] for name in taken}), strict=True))
+    return {name: session(exported / ARTIFACT / FILES[name], threads) for name in VARIANTS}
 
 
 def _rounds(runs: Mapping[str, Run], inputs: Sequence[Arrays]) -> dict[str, list[float]]:

@@ -1,10 +1,9 @@
-"""The recipes that the claims are measured with, and the platform's own stages that run them."""
+"""The recipes that the claims are measured with."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from training import pipeline
 from training.data.block import Split
 from training.recipe import Recipe, load
 
@@ -15,13 +14,6 @@ SPLIT: Final = Split(validation=0.1, test=0.4)  # many that judge: what is looke
 TO_THE_END: Final[Mapping[str, Any]] = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
 
 Say = Callable[[str], None]
-
-
-class Done(NamedTuple):
-    """What the stages of a recipe said of themselves, and their folders, by name."""
-
-    outcomes: Mapping[str, dict[str, Any]]
-    folders: Mapping[str, Path]
 
 
 def recipe(name: str) -> Recipe:
@@ -42,9 +34,3 @@ def movies(seed: int, rate: float, *, lora: bool = False, **train: Any) -> Recip
             "train": {**found.train, **ours, **train},
         }
     )
-
-
-def done(recipe: Recipe, until: str, work: Path, say: Say) -> Done:
-    """Run the recipe's stages to `until`; those that were run before are not run again."""
-    outcomes = pipeline.run(recipe, work, say, until)
-    return Done(outcomes, {step.name: step.folder for step in pipeline.plan(recipe, work, until)})

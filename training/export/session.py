@@ -14,14 +14,17 @@ _ERRORS = 3
 _PAST = "past_key_values."  # what decoders with a cache call its parts
 
 
-def session(path: Path) -> Run:
-    """The graph as a Run, on all cores, with the graph optimisations of a worker. What it does not take is left out.
+def session(path: Path, threads: int = 0) -> Run:
+    """The graph as a Run, opened as a worker opens it, on all cores or so many. What it does not take is left out.
 
     A decoder's cache begins empty: a run is one reading of the text, from its beginning.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS
-    options.enable_cpu_mem_arena = False
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     opened = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     head = _head_size(path.parent / "genai_config.json")
     names = [output.name for output in opened.get_outputs() if not output.name.startswith("present.")]

@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path(".headrace/training"), help="as of `headrace train`")
     options = parser.parse_args(arguments)
     recipe = load(options.recipe)
-    pipeline.run(recipe, options.work, lambda line: None, "data")
-    rows = load_from_disk(str(pipeline.plan(recipe, options.work, "data")[-1].folder / ROWS))
+    data = pipeline.run(recipe, options.work, lambda line: None, "data").folders["data"]
+    rows = load_from_disk(str(data / ROWS))
     print(json.dumps(baselines(recipe, rows), indent=1))
 
 

@@ -44,13 +44,13 @@ def make(work: Path) -> None:
     """Write `halves.jsonl`, `tokenizer/`, `encoder/` and `quality.csv` into MADE."""
     MADE.mkdir(parents=True, exist_ok=True)
     write_sample(MADE / "quality.csv")
-    rows = done("chinese-reviews.yaml", work, "data")
+    rows = pipeline.run(load(RECIPES / "chinese-reviews.yaml"), work, print, "data").folders["data"]
     texts = load_from_disk(str(rows / ROWS))["train"]["text"][:]
     (MADE / "halves.jsonl").write_text("".join(halves(text) for text in texts if len(text) >= SHORTEST))
     # The rules for cutting a text are BERT's: each Chinese character by itself.
     bert = AutoTokenizer.from_pretrained(locate(MINILM, RECIPES))
     bert.train_new_from_iterator(texts, VOCABULARY, limit_alphabet=CHARACTERS).save_pretrained(MADE / "tokenizer")
-    encoder = done("chinese-encoder.yaml", work, "train")
+    encoder = pipeline.run(load(RECIPES / "chinese-encoder.yaml"), work, print, "train").folders["train"]
     shutil.copytree(encoder / "model", MADE / "encoder", dirs_exist_ok=True)
 
 
@@ -58,13 +58,6 @@ def halves(text: str) -> str:
     """A line of JSON: how the review begins, and how it goes on."""
     middle = len(text) // 2
     return json.dumps({"text": text[:middle], "text_pair": text[middle:]}) + "\n"
-
-
-def done(recipe: str, work: Path, until: str) -> Path:
-    """The folder of the recipe's stage `until`, which is run unless it was before."""
-    opened = load(RECIPES / recipe)
-    pipeline.run(opened, work, print, until)
-    return pipeline.plan(opened, work, until)[-1].folder
 
 
 def write_sample(path: Path) -> None:

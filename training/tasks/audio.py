@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.tasks import tensors
 from training.tasks.base import Arrays, Model, Run, Task
-from training.tasks.network import load, start
+from training.tasks.network import start
 from training.tasks.source import locate
 
 if TYPE_CHECKING:
@@ -36,17 +36,10 @@ class AudioTask(Task):
         network = start(self.auto, recipe, labels)
         return Model(network, start_extractor(recipe, network))
 
-    def load(self, folder: Path) -> Model:
-        return Model(load(self.auto, folder), self.load_processor(folder))
-
     def load_processor(self, folder: Path) -> Any:
         from transformers import AutoFeatureExtractor
 
         return AutoFeatureExtractor.from_pretrained(folder)
-
-    def save(self, model: Model, folder: Path) -> None:
-        model.network.save_pretrained(folder)
-        model.processor.save_pretrained(folder)
 
     def extractor(self, model: Model) -> Any:
         """The model's feature extractor."""

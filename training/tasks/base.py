@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
+from training.tasks.network import load
+
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset, DatasetDict
@@ -63,17 +65,19 @@ class Task(ABC):
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
         """What training starts from: the recipe's base, or weights drawn anew for its config."""
 
-    @abstractmethod
     def load(self, folder: Path) -> Model:
         """A model that `save` wrote, in the eval mode."""
+        return Model(load(self.auto, folder), self.load_processor(folder))
 
-    @abstractmethod
     def load_processor(self, folder: Path) -> Any:
-        """The tokenizer or image processor alone of what `save` wrote."""
+        """The tokenizer or image processor alone of what `save` wrote; None where the task has none."""
+        return None
 
-    @abstractmethod
     def save(self, model: Model, folder: Path) -> None:
         """Write a complete Hugging Face folder."""
+        model.network.save_pretrained(folder)
+        if model.processor is not None:
+            model.processor.save_pretrained(folder)
 
     @abstractmethod
     def features(self, rows: "Dataset", model: Model) -> "Dataset":

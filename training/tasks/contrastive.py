@@ -15,10 +15,6 @@ class ContrastiveTrainer(Trainer):
     Each text must tell its own pair from those of the other texts in the batch.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = False  # it is a mean over the batch
-
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:

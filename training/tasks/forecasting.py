@@ -1,7 +1,6 @@
 """A series of numbers in, how it goes on out."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from training.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Model, Run, Task
-from training.tasks.network import load, start
+from training.tasks.network import start
 
 if TYPE_CHECKING:
     import torch
@@ -50,15 +49,6 @@ class Forecasting(Task):
 
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
         return Model(start(self.auto, recipe), None)
-
-    def load(self, folder: Path) -> Model:
-        return Model(load(self.auto, folder), None)
-
-    def load_processor(self, folder: Path) -> None:
-        return None
-
-    def save(self, model: Model, folder: Path) -> None:
-        model.network.save_pretrained(folder)
 
     def features(self, rows: "Dataset", model: Model) -> "Dataset":
         from datasets import Dataset

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Arrays, Model, Run, Task
-from training.tasks.network import load, start
+from training.tasks.network import start
 from training.tasks.source import locate
 
 if TYPE_CHECKING:
@@ -31,17 +31,10 @@ class ImageTask(Task):
     def start(self, recipe: "Recipe", labels: "Sequence[str]") -> Model:
         return Model(start(self.auto, recipe, labels), start_processor(recipe))
 
-    def load(self, folder: Path) -> Model:
-        return Model(load(self.auto, folder), self.load_processor(folder))
-
     def load_processor(self, folder: Path) -> Any:
         from transformers import AutoImageProcessor
 
         return AutoImageProcessor.from_pretrained(folder)
-
-    def save(self, model: Model, folder: Path) -> None:
-        model.network.save_pretrained(folder)
-        model.processor.save_pretrained(folder)
 
     def collator(self, model: Model) -> Any:
         from transformers import DefaultDataCollator
@@ -66,6 +59,17 @@ class ImageTask(Task):
         processor = self.image_processor(model)
         found = processor(arrays, input_data_format="channels_first", return_tensors="np")["pixel_values"]
         return np.asarray(found, np.float32)
+
+    def labelled(self, rows: "Dataset", model: Model, labels: "Sequence[str]") -> "Dataset":
+        """The rows' pixels, and the number of each one's label among these."""
+        numbers = {label: index for index, label in enumerate(labels)}
+
+        def seen(batch: dict[str, list[Any]]) -> dict[str, Any]:
+            pixels = self.pixels(batch["image"], model)
+            return {"pixel_values": list(pixels), "labels": [numbers[label] for label in batch["label"]]}
+
+        # When they are asked for: all at once they would not fit into memory.
+        return rows.with_transform(seen)
 
     def batches(self, run: Run, model: Model, rows: "Dataset") -> Iterator[tuple[dict[str, list[Any]], Arrays]]:
         """The rows, and what the graph answers to their images."""

@@ -10,7 +10,7 @@ from training.tasks import tensors
 from training.tasks.base import Model, Run
 from training.tasks.image import ImageTask, size_of, start_processor
 from training.tasks.language import padded_labels
-from training.tasks.network import load, start
+from training.tasks.network import start
 from training.tasks.seq2seq import written
 from training.tasks.text import start_tokenizer
 
@@ -46,9 +46,6 @@ class ImageCaptioning(ImageTask):
             }
         )
         return Model(start(self.auto, recipe, more=signs), _pair(start_processor(recipe), tokenizer))
-
-    def load(self, folder: Path) -> Model:
-        return Model(load(self.auto, folder), self.load_processor(folder))
 
     def load_processor(self, folder: Path) -> Any:
         from transformers import AutoImageProcessor, AutoTokenizer

@@ -1,7 +1,7 @@
 """An image in, how likely each of several labels is out."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from training.tasks.base import Model, Run
 from training.tasks.classes import Scores, labels_of, measure_classes, scored
@@ -26,14 +26,7 @@ class ImageClassification(ImageTask):
         return labels_of(rows, recipe)
 
     def features(self, rows: "Dataset", model: Model) -> "Dataset":
-        numbers = {label: index for index, label in enumerate(model.labels)}
-
-        def seen(batch: dict[str, list[Any]]) -> dict[str, Any]:
-            pixels = self.pixels(batch["image"], model)
-            return {"pixel_values": list(pixels), "labels": [numbers[label] for label in batch["label"]]}
-
-        # When they are asked for: all at once they would not fit into memory.
-        return rows.with_transform(seen)
+        return self.labelled(rows, model, model.labels)
 
     def predict(self, run: Run, model: Model, rows: "Dataset") -> list[Scores]:
         return [

@@ -1,7 +1,7 @@
 """An image in, a vector out: near each other where the images show the same."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,7 @@ class ImageEmbedding(ImageTask):
     metric = "recall_at_1"
 
     def features(self, rows: "Dataset", model: Model) -> "Dataset":
-        numbers = {label: index for index, label in enumerate(sorted(rows.unique("label")))}
-
-        def seen(batch: dict[str, list[Any]]) -> dict[str, Any]:
-            pixels = self.pixels(batch["image"], model)
-            return {"pixel_values": list(pixels), "labels": [numbers[label] for label in batch["label"]]}
-
-        return rows.with_transform(seen)
+        return self.labelled(rows, model, sorted(rows.unique("label")))
 
     def trainer(self) -> "type[Trainer]":
         from training.tasks.metric_loss import MetricTrainer

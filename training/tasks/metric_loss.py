@@ -14,10 +14,6 @@ class MetricTrainer(Trainer):
     Images whose label no other one of the batch has are only told apart from.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = False  # it is a mean over the batch
-
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:

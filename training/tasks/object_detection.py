@@ -13,7 +13,6 @@ from training.tasks.image import ImageTask, require_whole
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
-    from transformers import Trainer
 
     from training.recipe import Recipe
 
@@ -63,11 +62,6 @@ class ObjectDetection(ImageTask):
             }
 
         return collate
-
-    def trainer(self) -> "type[Trainer]":
-        from training.tasks.box_trainer import BoxTrainer
-
-        return BoxTrainer
 
     def predict(self, run: Run, model: Model, rows: "Dataset") -> list[list[Detected]]:
         """For each row one thing for each query, however unlikely."""

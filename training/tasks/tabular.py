@@ -1,7 +1,6 @@
 """Rows of numbers in, how likely each of several labels is or a number out."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,7 +10,7 @@ from training.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Model, Run, Task
 from training.tasks.classes import Scores, labels_of, measure_classes, scored
-from training.tasks.network import load, start
+from training.tasks.network import start
 
 if TYPE_CHECKING:
     import torch
@@ -37,15 +36,6 @@ class Tabular(Task):
         if not recipe.model.config.get("columns"):
             raise RecipeError("model.config.columns: name the columns of numbers that the model reads")
         return Model(start(self.auto, recipe, labels, self.options()), None)
-
-    def load(self, folder: Path) -> Model:
-        return Model(load(self.auto, folder), None)
-
-    def load_processor(self, folder: Path) -> None:
-        return None
-
-    def save(self, model: Model, folder: Path) -> None:
-        model.network.save_pretrained(folder)
 
     def targets_of(self, rows: "Dataset", model: Model) -> list[Any]:
         """What the loss is taken against."""

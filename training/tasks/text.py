@@ -9,7 +9,7 @@ import numpy as np
 
 from training.block import RecipeError
 from training.tasks.base import Arrays, Model, Run, Task
-from training.tasks.network import load, start
+from training.tasks.network import start
 from training.tasks.source import locate
 
 if TYPE_CHECKING:
@@ -40,17 +40,10 @@ class TextTask(Task):
         """What the task asks of the model's configuration."""
         return {}
 
-    def load(self, folder: Path) -> Model:
-        return Model(load(self.auto, folder), self.load_processor(folder))
-
     def load_processor(self, folder: Path) -> Any:
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(folder)
-
-    def save(self, model: Model, folder: Path) -> None:
-        model.network.save_pretrained(folder)
-        model.processor.save_pretrained(folder)
 
     def inputs(self, model: Model) -> Sequence[str]:
         """The graph's inputs."""

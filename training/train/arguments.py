@@ -76,8 +76,9 @@ def trainer_for(
         processing_class=model.processor,
     )
     trainer.remove_callback(PrinterCallback)
-    if trainer.model_accepts_loss_kwargs and type(trainer).compute_loss is Trainer.compute_loss:
-        trainer.model_accepts_loss_kwargs = divides_by_count(trainer)
+    if trainer.model_accepts_loss_kwargs:
+        own = type(trainer).compute_loss is not Trainer.compute_loss  # a task's own loss is a mean over the batch
+        trainer.model_accepts_loss_kwargs = not own and divides_by_count(trainer)
     return trainer
 
 
@@ -89,11 +90,12 @@ def divides_by_count(trainer: "Trainer") -> bool:
     too large, and those of accumulated batches as many times as there are.
     """
     import torch
+    from accelerate.utils import send_to_device
 
     network, was = trainer.model, trainer.model.training
     network.eval()  # without dropout, so that no random numbers are used up
-    batch = trainer.data_collator([trainer.train_dataset[0]])
-    batch = {name: value.to(network.device) for name, value in batch.items()}
+    # A batch may hold more than tensors: of boxes each image has as many as it has.
+    batch = send_to_device(trainer.data_collator([trainer.train_dataset[0]]), network.device)
     with torch.no_grad():
         losses = [float(network(**batch, num_items_in_batch=count).loss) for count in (1, 2)]
     network.train(was)
