@@ -92,7 +92,7 @@ def case(name: str) -> tuple[Any, dict[str, Any], dict[str, Any], float]:
         case "masked-lm":
             return task_data.texts, SMALL, {"learning_rate": 1e-3, "max_steps": 20}, 0.9
         case "causal-lm":
-            return task_data.texts, {**NEW, "config": DECODER}, {"learning_rate": 1e-2, "max_steps": 40}, 0.9
+            return task_data.texts, {**NEW, "config": DECODER}, {"learning_rate": 5e-3, "max_steps": 60}, 0.9
         case "chat":
             return (
                 task_data.verdicts,
