@@ -5,12 +5,15 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from model_service.models import LoadedModel, Models
 from model_service.reconcile import STATES, Reconciler
 from model_service.statistics import Histogram
 
 LABELS = ("model", "version")
+
+Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 class ModelCollector(Collector):
@@ -90,9 +93,11 @@ def _labels(model: LoadedModel) -> list[str]:
     return [model.name, str(model.number)]
 
 
-def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    buckets, total = [], 0
-    for bound, count in zip([*map(str, histogram.bounds), "+Inf"], histogram.counts, strict=True):
-        total += count
-        buckets.append((bound, float(total)))
+def _buckets(histogram: Histogram) -> list[Bucket]:
+    buckets: list[Bucket] = []
+    total = 0
+    for number, bound in enumerate([*map(str, histogram.bounds), "+Inf"]):
+        total += histogram.counts[number]
+        exemplar = histogram.exemplars.get(number)
+        buckets.append((bound, float(total)) if exemplar is None else (bound, float(total), exemplar))
     return buckets

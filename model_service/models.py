@@ -80,7 +80,7 @@ class LoadedModel:
             self.statistics.in_flight -= 1
         seconds = monotonic() - started
         self.statistics.success.add(seconds)
-        self.statistics.latency.observe(seconds)
+        self.statistics.latency.observe(seconds, None if request.span is None else request.span.trace_id)
         self.statistics.last_inference = time()
         return response
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any, Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from starlette.routing import Route
 
 from model_service.models import LoadedModel, Models
@@ -91,8 +92,9 @@ class Metrics:
         self._registry = registry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content_type = (names.CONTENT_TYPE, CONTENT_TYPE_LATEST.encode())
-        await http.send_answer(send, generate_latest(self._registry), [content_type])
+        # OpenMetrics for whoever takes it, as exemplars are in that alone.
+        encode, content_type = choose_encoder(http.headers_of(scope).get(names.ACCEPT, b"").decode("latin-1"))
+        await http.send_answer(send, encode(self._registry), [(names.CONTENT_TYPE, content_type.encode())])
 
 
 def infer_routes(models: Models, max_body_bytes: int, tracer: Tracer) -> list[Route]:

@@ -65,6 +65,14 @@ def test_dashboards_have_addresses_of_their_own_and_ask_the_datasource_that_is_p
         assert {(source["type"], source["uid"]) for source in asked} == {(datasource["type"], datasource["uid"])}
 
 
+def test_the_slowest_requests_lead_to_their_traces() -> None:
+    targets = [target for board in dashboards().values() for panel in board["panels"] for target in panel["targets"]]
+    slowest = re.compile(r"histogram_quantile\(0\.99, .*(gateway|worker)_request_seconds_bucket")
+    marked = [target["expr"] for target in targets if target.get("exemplar")]
+    assert marked
+    assert all(slowest.match(expression) for expression in marked)
+
+
 def test_variables_are_those_that_queries_use() -> None:
     for name, dashboard in dashboards().items():
         offered = {variable["name"] for variable in dashboard["templating"]["list"]}

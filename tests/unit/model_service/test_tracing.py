@@ -197,3 +197,14 @@ async def test_after_a_batch_that_failed_each_request_has_the_run_that_answered_
     assert said(well) == {"headrace.batch.rows": 1}
     assert said(bad)["error.type"] == EngineFailed.__name__
     assert said(batch)["error.type"] == EngineFailed.__name__
+
+
+async def test_a_bucket_names_the_trace_of_a_request_to_who_takes_openmetrics(traced: Traced) -> None:
+    await traced.ask(1.0, traceparent=RECORDED)
+    accepted = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
+    answer = await traced.client.get("/metrics", headers=accepted)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    (line,) = [line for line in answer.text.splitlines() if "trace_id" in line]
+    assert line.startswith("headrace_worker_request_seconds_bucket{")
+    assert f'# {{trace_id="{TRACE}"}} ' in line
+    assert "trace_id" not in (await traced.client.get("/metrics")).text
