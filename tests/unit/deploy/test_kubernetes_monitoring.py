@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes_validate import validate
 
 from tests.unit.deploy.manifests import (
     COMPONENT,
@@ -20,6 +21,7 @@ from tests.unit.deploy.manifests import (
     rendered,
     variables,
 )
+from tests.unit.deploy.test_kubernetes_schemas import CUSTOM, NEWEST
 
 MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 # Compose alone has an Envoy before the gateways, a trainer, and a collector of its own.
@@ -94,6 +96,23 @@ def test_the_alerts_are_those_of_compose() -> None:
     assert rule["spec"] == yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
 
 
+def test_where_no_worker_is_no_fault_its_absence_alone_is_no_alert() -> None:
+    def alerts(overlay: str) -> dict[str, Resource]:
+        (rule,) = of_kind(rendered(overlay), "PrometheusRule")
+        (group,) = rule["spec"]["groups"]
+        return {alert["alert"]: alert for alert in group["rules"]}
+
+    everywhere, to_zero = alerts("overlays/production"), alerts("overlays/scale-to-zero")
+    assert {name for name in everywhere if everywhere[name] != to_zero[name]} == {"NoWorker", "ModelWithoutWorker"}
+    assert to_zero["NoWorker"]["expr"] == (
+        f"{everywhere['NoWorker']['expr']}"
+        ' and on () sum(rate(headrace_gateway_request_seconds_count{model!=""}[5m])) > 0'
+    )
+    assert to_zero["ModelWithoutWorker"]["expr"] == (
+        f"{everywhere['ModelWithoutWorker']['expr']} and on () max(headrace_gateway_workers) > 0"
+    )
+
+
 def test_the_script_writes_the_alerts_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "prometheus").mkdir()
     (tmp_path / "kubernetes" / "components" / "monitoring").mkdir(parents=True)
@@ -116,6 +135,8 @@ def traced(folder: Path) -> list[Resource]:
 
 def test_gateways_and_workers_send_their_traces_where_they_may(tmp_path: Path) -> None:
     resources = traced(tmp_path)
+    for resource in (each for each in resources if each["kind"] not in CUSTOM):
+        validate(resource, NEWEST, strict=True)
     (rule,) = find(resources, "NetworkPolicy", "collector")["spec"]["egress"]
     (port,) = rule["ports"]
     assert rule["to"] == [MONITORING]

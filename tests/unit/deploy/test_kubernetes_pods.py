@@ -139,6 +139,12 @@ def test_every_variable_is_one_that_a_process_reads(name: str) -> None:
 
 
 @in_every_rendering
+def test_logs_are_for_what_collects_them(name: str) -> None:
+    workloads = {found["metadata"]["name"]: found for found in of_kind(rendered(name), "Deployment")}
+    assert [variables(workloads[each])["HEADRACE_LOG_FORMAT"] for each in ("gateway", "worker")] == ["json", "json"]
+
+
+@in_every_rendering
 def test_what_is_secret_comes_as_the_files_that_the_process_looks_for(name: str) -> None:
     for workload in ours(name):
         (secrets,) = (volume["secret"] for volume in pod(workload)["volumes"] if "secret" in volume)
