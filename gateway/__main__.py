@@ -23,7 +23,7 @@ def main() -> None:
     secrets = os.environ.get("HEADRACE_SECRETS_DIR")
     settings = GatewaySettings(_secrets_dir=secrets)
     storage, caching = StorageSettings(_secrets_dir=secrets), CacheSettings(_secrets_dir=secrets)
-    tracer = tracing.open_tracer(tracing.TracingSettings(), "headrace-gateway")
+    tracer = tracing.open_tracer(tracing.TracingSettings(_secrets_dir=secrets), "headrace-gateway")
     app = create_app(open_parts(settings, storage, caching, tracer))
     listening = server.listen(settings.host, settings.port)
     gateway = uvicorn.Server(server.config(app, settings.host, settings.port, drain_s=DRAIN_S))

@@ -86,7 +86,7 @@ def main() -> None:
     logs.configure(logs.LogSettings())
     secrets = os.environ.get("HEADRACE_SECRETS_DIR")
     settings, storage = WorkerSettings(_secrets_dir=secrets), StorageSettings(_secrets_dir=secrets)
-    tracer = tracing.open_tracer(tracing.TracingSettings(), "headrace-worker")
+    tracer = tracing.open_tracer(tracing.TracingSettings(_secrets_dir=secrets), "headrace-worker")
     # uvicorn raises the signal again once it has stopped: a worker that was told to stop has not failed.
     signal.signal(signal.SIGTERM, _end)
     status: Any = 0

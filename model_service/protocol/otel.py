@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, TraceIdRatioBased
 from opentelemetry.trace import Link, SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace import Span as SdkSpan
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.re import parse_env_headers
 
 from model_service.protocol.http import Headers
 from model_service.protocol.logs import Rarely
@@ -170,11 +171,16 @@ class OtelTracer:
 
 
 def exporting_tracer(settings: TracingSettings, service: str) -> OtelTracer:
-    """A tracer whose spans go to the receiver that the environment names, which the exporter reads by itself."""
+    """A tracer whose spans go to the receiver that the environment names, which the exporter reads by itself.
+
+    All but the headers, which may come from a file.
+    """
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(Rarely(_WARN_S))
     resource = Resource.create({SERVICE_NAME: service, **OTELResourceDetector().detect().attributes})
-    return OtelTracer(BatchSpanProcessor(OTLPSpanExporter()), Sampling.of(settings), resource)
+    given = settings.exporter_otlp_headers
+    headers = None if given is None else parse_env_headers(given.get_secret_value(), liberal=True)
+    return OtelTracer(BatchSpanProcessor(OTLPSpanExporter(headers=headers)), Sampling.of(settings), resource)
 
 
 class _Ids(RandomIdGenerator):

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 from typing import Annotated, Any, Final, Literal, Protocol
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_service.protocol.http import Headers, Scope
@@ -161,7 +161,7 @@ Sampler = Literal[
 
 
 class TracingSettings(BaseSettings):
-    """OpenTelemetry's own variables. Its exporter reads more of them: headers, timeout, certificates."""
+    """OpenTelemetry's own variables. Its exporter reads more of them: timeout, certificates."""
 
     model_config = SettingsConfigDict(env_prefix="OTEL_", env_ignore_empty=True)
 
@@ -175,6 +175,9 @@ class TracingSettings(BaseSettings):
     )
     exporter_otlp_traces_protocol: Annotated[Literal["http/protobuf"], Word] = Field(
         "http/protobuf", description="The same, for spans alone."
+    )
+    exporter_otlp_headers: SecretStr | None = Field(
+        None, description="What the receiver wants to be told, a key as a rule: `name=value,name=value`."
     )
     traces_exporter: Annotated[Literal["otlp", "none"], Word] = Field(
         "otlp", description="`none` traces nothing, whatever the endpoint."

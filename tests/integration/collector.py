@@ -30,6 +30,7 @@ class Collector:
     """`url` is what OTEL_EXPORTER_OTLP_ENDPOINT says."""
 
     def __init__(self) -> None:
+        self.keys: set[str | None] = set()  # of the senders, in the header `api-key`
         self._spans: list[Span] = []
         self._lock = Lock()
         collector = self
@@ -37,6 +38,7 @@ class Collector:
         class Receiver(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                collector.keys.add(self.headers["api-key"])
                 collector.take(ExportTraceServiceRequest.FromString(body) if self.path == "/v1/traces" else None)
                 self.send_response(200)
                 self.send_header("content-length", "0")

@@ -1,14 +1,16 @@
 """Which requests are recorded, and how their steps hang together."""
 
+from pathlib import Path
 from time import monotonic, time_ns
 
 import pytest
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
 
-from model_service.protocol.otel import Sampling
+from model_service.protocol.otel import Sampling, exporting_tracer
 from model_service.protocol.trace_context import caller_of
 from model_service.protocol.tracing import Span, TracingSettings, ending
+from tests.integration.collector import collecting
 from tests.spans import PARENT, RECORDED, TRACE, UNRECORDED, Recording, context, ids, linked, said, trace_of
 
 SECOND = 1_000_000_000
@@ -164,3 +166,16 @@ def test_the_sampling_is_the_one_that_the_environment_names(
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", name)
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
     assert Sampling.of(TracingSettings()) == sampling
+
+
+def test_the_receiver_is_told_the_key_that_a_file_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "otel_exporter_otlp_headers").write_text("api-key=very%20secret\n")
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        tracer = exporting_tracer(TracingSettings(_secrets_dir=tmp_path), "headrace-gateway")
+        span = tracer.request("POST /x", {}, monotonic())
+        assert span is not None
+        span.end(monotonic())
+        tracer.close()
+        assert [sent.name for sent in collector.spans] == ["POST /x"]
+        assert collector.keys == {"very secret"}
