@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from gateway.request_log import RequestLog
 from gateway.routing import build_table
 from gateway.settings import GatewaySettings
 from model_service.protocol.http import CONNECTION, Headers, Receive
+from model_service.protocol.logs import FIELDS
 from tests.unit.gateway.models import model
 from tests.unit.gateway.test_pipeline import FakeRoutes, FakeWorkers
 
@@ -90,6 +92,31 @@ def endpoint(workers: FakeWorkers, admission: Admission) -> InferenceEndpoint:
 async def until(condition: Any) -> None:
     while not condition():
         await asyncio.sleep(0)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [getattr(record, FIELDS) for record in caplog.records if record.name == "headrace.requests"]
+
+
+async def test_a_request_that_failed_leaves_its_line_in_the_log(
+    endpoint: InferenceEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint._requests = RequestLog(GatewaySettings(log_sample=0))
+    with caplog.at_level(logging.INFO):
+        assert await Client(endpoint, b"{", x_request_id="mine").status() == 400
+        assert await Client(endpoint, BODY).status() == 200  # which is not in a sample of none
+    (line,) = lines(caplog)
+    assert (line["request_id"], line["outcome"], line["body_bytes"]) == ("mine", "InvalidInput", 1)
+
+
+async def test_a_request_that_went_well_leaves_one_where_it_is_in_the_sample(
+    endpoint: InferenceEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert await Client(endpoint, BODY).status() == 200
+    (line,) = lines(caplog)
+    assert (line["protocol"], line["model"], line["version"], line["outcome"]) == ("oip", "m", "1", "miss")
+    assert line["ms"] > 0
 
 
 async def test_a_request_is_answered_and_its_place_is_free_again(
