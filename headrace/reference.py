@@ -1,7 +1,7 @@
 """`python -m headrace.reference` prints the configuration reference, made from the settings classes: Markdown."""
 
+import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -82,9 +82,10 @@ def variable(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
 
 
 def _default(value: Any) -> str:
+    """As one would write it in the environment, where a list is JSON."""
     if value is None:
         return "unset"
-    return _cell(f"`{value}`" if isinstance(value, str | int | float | Path) else str(value))
+    return _cell(f"`{json.dumps(value) if isinstance(value, tuple | list | dict) else value}`")
 
 
 def _cell(text: str) -> str:

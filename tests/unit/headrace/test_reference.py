@@ -1,5 +1,6 @@
 """The configuration reference says what the settings classes say."""
 
+import pytest
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -12,6 +13,7 @@ class Example(BaseSettings):
 
     port: int = Field(80, description="A | B.")
     token: str | None = None
+    fields: tuple[str, ...] = ("a", "b")
     elsewhere: str = Field("x", validation_alias="HEADRACE_ELSEWHERE")
 
 
@@ -20,6 +22,13 @@ def test_a_variable_is_the_prefix_and_the_name_with_its_default_and_meaning() ->
     assert "| `HEADRACE_EXAMPLE_PORT` | `80` | A \\| B. |" in rows
     assert "| `HEADRACE_EXAMPLE_TOKEN` | unset |  |" in rows
     assert "| `HEADRACE_ELSEWHERE` | `x` |  |" in rows
+
+
+def test_the_default_of_a_list_is_what_one_would_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = section("Example", rows_of(Example)).splitlines()
+    assert '| `HEADRACE_EXAMPLE_FIELDS` | `["a", "b"]` |  |' in rows
+    monkeypatch.setenv("HEADRACE_EXAMPLE_FIELDS", '["a", "b"]')
+    assert Example().fields == Example.model_fields["fields"].default
 
 
 def test_every_variable_that_an_option_of_the_command_may_come_from_is_there_once() -> None:
