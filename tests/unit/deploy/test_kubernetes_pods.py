@@ -270,10 +270,12 @@ def test_envoy_stays_until_the_requests_that_it_has_are_answered(environment: py
     drains = int(arguments[arguments.index("--drain-time-s") + 1])
     assert seconds_slept(workload) >= drains + gateway.default_timeout_ms / 1000
     assert pod(workload)["terminationGracePeriodSeconds"] >= seconds_slept(workload) + 5
-    admin = envoy()["admin"]["address"]["socket_address"]
     script = container(workload)["lifecycle"]["preStop"]["exec"]["command"][-1]
-    assert f"/dev/tcp/{admin['address']}/{admin['port_value']}" in script
-    assert "POST /drain_listeners?graceful&skip_exit " in script
+    assert "/etc/envoy/admin.sh POST '/drain_listeners?graceful&skip_exit';" in script
+    (volume,) = pod(workload)["volumes"]
+    asks = find(rendered("overlays/production"), "ConfigMap", volume["configMap"]["name"])["data"]["admin.sh"]
+    admin = envoy()["admin"]["address"]["socket_address"]
+    assert f"/dev/tcp/{admin['address']}/{admin['port_value']}\n" in asks
 
 
 def test_a_worker_computes_on_the_cores_that_it_asks_for(environment: pytest.MonkeyPatch) -> None:
