@@ -171,6 +171,24 @@ def test_containers_are_replaced_one_by_one_and_no_request_fails(stack: Stack, m
     assert not set(after) & set(before)
 
 
+def test_a_gateway_that_cannot_read_the_registry_replaces_none(stack: Stack, model: str) -> None:
+    before = stack.containers("gateway")
+    (postgres,) = stack.containers("postgres")
+    run(["docker", "stop", postgres])
+    try:
+        with stack.load(model, question()) as answers:
+            command = [str(DEPLOY / "roll.sh"), "gateway"]
+            limited = {**stack.environment, "ROLL_TIMEOUT_S": "10"}
+            done = subprocess.run(command, env=limited, capture_output=True, text=True)
+    finally:
+        run(["docker", "start", postgres])
+        stack.until(lambda: health(postgres) == "healthy")
+    assert done.returncode == 1
+    assert "the new gateway was taken away, the others serve on: it is not ready: {" in done.stderr
+    assert stack.containers("gateway") == before
+    assert set(answers) == {"200"}, answers
+
+
 def test_the_way_in_answers_what_it_has_before_it_stops(stack: Stack, model: str) -> None:
     (edge,) = stack.containers("edge")
     body = orjson.dumps(question())
