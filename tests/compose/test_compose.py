@@ -114,6 +114,19 @@ def test_images_are_small(stack: Stack, image: str, megabytes: int) -> None:
     assert added < megabytes
 
 
+@pytest.mark.parametrize(
+    ("image", "modules"),
+    [("gateway", ["fastapi.applications", "gateway.app"]), ("worker", ["onnxruntime", "model_service.app"])],
+)
+def test_images_hold_the_bytecode_that_their_read_only_containers_cannot_write(
+    stack: Stack, image: str, modules: list[str]
+) -> None:
+    script = (
+        "import sys, pathlib, importlib.util as u; [pathlib.Path(u.find_spec(m).cached).stat() for m in sys.argv[1:]]"
+    )
+    run(["docker", "run", "--rm", "--entrypoint", "python", f"headrace/{image}:test", "-c", script, *modules])
+
+
 def test_whatever_runs_has_a_health_check_and_is_healthy(stack: Stack) -> None:
     stack.until(lambda: {health(id) for each in SERVICES for id in stack.containers(each)} == {"healthy"})
 
