@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,15 @@ def test_services_are_rolled_that_there_are() -> None:
     script = (DEPLOY / "roll.sh").read_text()
     (default,) = re.findall(r"set -- (.*)$", script, re.MULTILINE)
     assert set(default.split()) <= SERVICES.keys()
+
+
+def test_every_setting_says_what_it_does_where_it_is_set() -> None:
+    lines = (DEPLOY / "compose.yaml").read_text().splitlines()
+    names = {name for line in lines for name in re.findall(r"(?<!\$)\$\{(\w+)", line)}
+    names |= COMPOSE["x-environment"].keys() | COMPOSE["x-tracing"].keys()
+    names |= {name for service in SERVICES.values() for name in service.get("environment", {})}
+    commented = [
+        f"{above}\n{line}" if above.lstrip().startswith("#") else line for above, line in pairwise(["", *lines])
+    ]
+    for name in names:
+        assert any(re.search(rf"\b{name}\b", block) and re.search(r"(^|\s)# ", block) for block in commented), name

@@ -1,6 +1,7 @@
 """What runs in a pod, with which rights, and how it begins and ends."""
 
 import re
+from itertools import pairwise
 from typing import TypeVar
 
 import pytest
@@ -14,6 +15,7 @@ from model_service.settings import WorkerSettings
 from tests.unit.deploy.manifests import (
     COMPONENT,
     DEPLOY,
+    KUBERNETES,
     RENDERED,
     WORKLOADS,
     Resource,
@@ -302,3 +304,11 @@ def test_what_runs_is_what_the_dockerfile_builds() -> None:
     compose = (DEPLOY / "compose.yaml").read_text()
     for image in images | {container(each)["image"] for each in workloads("overlays/demo")}:
         assert image.startswith("headrace/") or f":-{image}}}" in compose
+
+
+def test_every_variable_says_what_it_does_where_it_is_set() -> None:
+    for path in KUBERNETES.rglob("*.yaml"):
+        lines = path.read_text().splitlines()
+        for above, line in pairwise(["", *lines]):
+            if re.search(r"name: [A-Z][A-Z_]+\b", line):
+                assert " # " in line or above.lstrip().startswith("#"), f"{path.name}: {line}"
