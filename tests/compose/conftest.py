@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.compose.slow import make_slow
 from tests.compose.stack import Stack, running
 from tests.platform import Platform, make_artifacts
 from training import digits
@@ -18,6 +19,14 @@ def model(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of a model that is loaded on every worker."""
     folder = tmp_path_factory.mktemp("digits")
     digits.build(folder)
+    return stack.publish(folder)
+
+
+@pytest.fixture(scope="session")
+def slow(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a model that takes as long as it is asked to; see `turns`."""
+    folder = tmp_path_factory.mktemp("slow")
+    make_slow(folder)
     return stack.publish(folder)
 
 

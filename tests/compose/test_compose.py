@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
+from tests.compose.slow import LONG, turns
 from tests.compose.stack import DEPLOY, NO_CACHE, Stack, health, inspect, run
 from tests.compose.stack import answers as reached
 from training import digits
@@ -158,9 +159,23 @@ def test_of_an_envoy_the_metrics_can_be_had_and_nothing_else(stack: Stack) -> No
             assert run(asked).strip() == status, (service, method, path)
 
 
-def test_a_deadline_holds_through_the_load_balancer(stack: Stack, model: str) -> None:
-    headers = {**NO_CACHE, "x-request-timeout-ms": "0"}
-    assert stack.http.post(f"/v2/models/{model}/infer", json=question(), headers=headers).status_code == 504
+def test_a_deadline_that_a_gateway_sets_is_kept_by_the_load_balancer(stack: Stack, slow: str) -> None:
+    script = (
+        "import sys; from http.client import HTTPConnection as C; c = C('envoy', 10000, timeout=60);"
+        " c.request('POST', sys.argv[1], sys.argv[2], {'x-envoy-upstream-rq-timeout-ms': sys.argv[3]});"
+        " print(c.getresponse().status)"
+    )
+    # From where a gateway asks, as it is by its address that Envoy believes it; and without the gateway, which would
+    # itself give up at that moment.
+    (gateway,) = stack.containers("gateway")
+    path, body = f"/v2/models/{slow}/versions/1/infer", orjson.dumps(turns(LONG)).decode()
+    for deadline, status in (("30000", "200"), ("100", "504")):
+        assert run(["docker", "exec", gateway, "python", "-c", script, path, body, deadline]).strip() == status
+
+
+def test_a_client_hears_at_its_deadline_that_there_is_no_answer(stack: Stack, slow: str) -> None:
+    headers = {**NO_CACHE, "x-request-timeout-ms": "100"}
+    assert stack.http.post(f"/v2/models/{slow}/infer", json=turns(LONG), headers=headers).status_code == 504
 
 
 def test_more_workers_share_the_load_and_nothing_is_started_anew(stack: Stack, model: str) -> None:
