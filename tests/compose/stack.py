@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,10 @@ class Stack:
     @property
     def url(self) -> str:
         return f"http://{self.environment['HEADRACE_PUBLISH']}"
+
+    @property
+    def network(self) -> str:
+        return f"{self.environment['COMPOSE_PROJECT_NAME']}_default"
 
     def compose(self, *arguments: str) -> str:
         """What `docker compose ...` prints."""
@@ -81,8 +85,11 @@ class Stack:
             time.sleep(0.2)
 
     @contextmanager
-    def load(self, model: str, body: dict[str, Any], clients: int = 4) -> Iterator[Counter[str]]:
-        """Ask without pause, past the cache, as long as the block lasts: how often each answer came."""
+    def load(self, model: str, body: dict[str, Any], clients: int = 4, least: int = 50) -> Iterator[Counter[str]]:
+        """Ask without pause, past the cache, as long as the block lasts: how often each answer came.
+
+        There are more than `least` answers before the block, and as many after it.
+        """
         answers: Counter[str] = Counter()
         ended = threading.Event()
 
@@ -99,10 +106,10 @@ class Stack:
         for thread in threads:
             thread.start()
         try:
-            self.until(lambda: answers.total() > 50)
+            self.until(lambda: answers.total() > least)
             yield answers
             before = answers.total()
-            self.until(lambda: answers.total() > before + 50)
+            self.until(lambda: answers.total() > before + least)
         finally:
             ended.set()
             for thread in threads:
@@ -140,6 +147,17 @@ def running() -> Iterator[Stack]:
             for id in stack.compose("ps", "--all", "--quiet").split():
                 run(["docker", "rm", "--force", id])
             stack.compose("down", "--volumes")
+
+
+@contextmanager
+def container(stack: Stack, image: str, *command: str, options: Sequence[str] = ()) -> Iterator[str]:
+    """A container of `image` beside those of the platform, with `options` of `docker run`: its id."""
+    asked = ["docker", "run", "--detach", "--network", stack.network, *options, image, *command]
+    id = run(asked).strip()
+    try:
+        yield id
+    finally:
+        run(["docker", "rm", "--force", "--volumes", id])
 
 
 def client(port: int, **options: Any) -> httpx.Client:

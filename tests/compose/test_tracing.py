@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.compose.stack import NO_CACHE, Stack, run
+from tests.compose.stack import NO_CACHE, Stack, container, run
 from tests.compose.test_compose import question
 
 # Prints the path and the body of each request.
@@ -26,13 +26,9 @@ HTTPServer(("", 4318), Receiver).serve_forever()
 @contextmanager
 def collecting(stack: Stack) -> Iterator[str]:
     """A container that is called `collector`: its id."""
-    network = f"{stack.environment['COMPOSE_PROJECT_NAME']}_default"
-    command = ["docker", "run", "--detach", "--network", network, "--network-alias", "collector"]
-    id = run([*command, "--entrypoint", "python", "headrace/cli:test", "-c", COLLECTOR]).strip()
-    try:
+    options = ["--network-alias", "collector", "--entrypoint", "python"]
+    with container(stack, "headrace/cli:test", "-c", COLLECTOR, options=options) as id:
         yield id
-    finally:
-        run(["docker", "rm", "--force", id])
 
 
 def services_in(trace: str, collector: str) -> set[str]:

@@ -1,24 +1,15 @@
-"""What a training process takes of its machine."""
+"""Reads what a training process takes of its machine."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
 import psutil
 import torch
 
+from training.train.monitor.use import Use
+
 _EVERY_S: Final = 1.0
-
-
-@dataclass(frozen=True)
-class Use:
-    """`cpu` in cores, memory in bytes; `gpu` from 0 to 1, and None without a GPU."""
-
-    cpu: float
-    memory: int
-    gpu_memory: int | None = None
-    gpu: float | None = None
 
 
 class Machine:

@@ -7,7 +7,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server, write_to_textfile
 
 from training.train.monitor.alerts import Alert, Kind, Step
-from training.train.monitor.machine import Use
+from training.train.monitor.use import Use
 from training.train.settings import MonitorSettings
 
 FILE: Final = "metrics.prom"
