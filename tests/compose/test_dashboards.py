@@ -2,16 +2,18 @@
 
 import itertools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.compose.stack import DEPLOY, NO_CACHE, Stack, run
+from tests.compose.trainer import training
+from tests.compose.training_run import RUN
 from tests.platform import make_artifacts
 from tests.unit.deploy.dashboards import OF_PROMETHEUS, Query, alerts, dashboards, metrics_in, queries
 
-# Those of training have data while something trains: see test_trainer.
-QUERIES = [query for query in queries() if query.dashboard != "training"]
+QUERIES = queries()
 LIMIT_S = 90  # several scrapes, and the longest rate
 
 
@@ -31,12 +33,21 @@ def ask(stack: Stack, model: str, number: int) -> None:
 
 def has_data(stack: Stack, query: Query, model: str) -> bool:
     # What Grafana puts in place of the variables.
-    expression = query.expression.replace("$__rate_interval", "20s").replace("$model", model)
+    expression = query.expression
+    for variable, value in (("$__rate_interval", "20s"), ("$model", model), ("$run", RUN)):
+        expression = expression.replace(variable, value)
     return stack.has_number(expression)
 
 
 @pytest.fixture(scope="module")
-def scraped(stack: Stack, model: str) -> Stack:
+def trains(stack: Stack) -> Iterator[None]:
+    """Something that trains beside the platform; test_trainer has a real run there."""
+    with training(stack, "converges"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def scraped(stack: Stack, model: str, trains: None) -> Stack:
     """A platform that answers in every way, until Prometheus has seen that for the whole of a rate's range."""
     give_up = time.monotonic() + LIMIT_S
     for number in itertools.count():
@@ -62,10 +73,15 @@ def test_dashboards_offer_the_models_that_there_are(scraped: Stack, model: str) 
     assert model in {series["metric"]["model"] for series in scraped.query(metric)}
 
 
+def test_the_dashboard_of_training_offers_the_runs_that_there_are(scraped: Stack) -> None:
+    (variable,) = dashboards()["training"]["templating"]["list"]
+    metric = variable["query"].removeprefix("label_values(").removesuffix(", run)")
+    assert {series["metric"]["run"] for series in scraped.query(metric)} == {RUN}
+
+
 def test_every_metric_of_an_alert_is_scraped(scraped: Stack) -> None:
     for alert in alerts():
-        names = metrics_in(alert["expr"]) - OF_PROMETHEUS
-        for name in (name for name in names if not name.startswith("headrace_training")):
+        for name in metrics_in(alert["expr"]) - OF_PROMETHEUS:
             assert scraped.query(f'{{__name__=~"{name}(_count)?"}}'), (alert["alert"], name)
 
 
