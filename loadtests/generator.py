@@ -1,13 +1,15 @@
 """A lean load generator: a process of its own, so that its cost is known and its clock is nobody else's.
 
 `python -m loadtests.generator --json <file or ->` reads a Spec and prints a Report. Closed loop: every connection sends
-as soon as it was answered. Open loop: requests are due at a fixed rate whatever the answers do, and latency counts from
-when each was due, so that a stall costs every request that it delays. It sends to 127.0.0.1 only.
+as soon as it was answered. Open loop: requests are due at a fixed rate, evenly spaced or as independent clients come,
+whatever the answers do, and latency counts from when each was due, so that a stall costs every request that it delays.
+It sends to 127.0.0.1 only.
 """
 
 import argparse
 import asyncio
 import json
+import random
 import re
 import sys
 import threading
@@ -21,11 +23,13 @@ import numpy as np
 import uvloop
 
 from loadtests.connection import Connection
+from loadtests.scenarios.arrivals import Stretch, due_times
 from loadtests.spec import Report, Spec
 
 SATURATED = 0.9  # of a core: beyond this the generator, not the server, may be what is measured
 LAGGED_MS = 5.0  # p99: beyond this the load was not the one that was asked for
 DRAIN_S = 30.0  # how long the last requests may take
+SEED = 7  # of Poisson arrivals: the same moments in each run
 
 
 class Run:
@@ -36,6 +40,7 @@ class Run:
         self._limit = spec.get("requests", 0) if seconds == 0 else 0
         self._seconds = seconds
         self._rate = spec.get("rate", 0.0)
+        self._arrivals = spec.get("arrivals", "even")
         self._header = _header_pattern(spec.get("count_header"))
         self._connections = connections
         self._idle = deque(connections)
@@ -52,6 +57,7 @@ class Run:
         self.errors = 0
         self.first_failure: str | None = None
         self.started = self.finished = 0.0
+        self.began = 0.0  # epoch seconds
         self.cpu_s = 0.0
         self.starved_s = 0.0
 
@@ -59,8 +65,9 @@ class Run:
         """Load until the time is up or all requests are sent, then until the last answer."""
         loop = asyncio.get_running_loop()
         cpu, starved = time.process_time(), _starved_s()
-        self.started = self.finished = self._now()
-        if self._seconds:
+        self.started, self.began = self._now(), time.time()
+        self.finished = self.started
+        if self._seconds and not self._rate:
             loop.call_later(self._seconds, self._end)
         ticking = threading.Thread(target=self._tick, args=(loop,), daemon=True) if self._rate else None
         if ticking is not None:
@@ -72,6 +79,7 @@ class Run:
             async with asyncio.timeout(self._seconds + DRAIN_S if self._seconds else None):
                 await self._done.wait()
         except TimeoutError:
+            self._ending = True
             self.errors += self._in_flight
         self.cpu_s, self.starved_s = time.process_time() - cpu, _starved_s() - starved
         if ticking is not None:
@@ -125,12 +133,14 @@ class Run:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         # A thread, because an event loop's timers are good to a millisecond only and sleep is good to some 50 us.
-        step = 1 / self._rate
-        due = self.started + step
-        while not self._ending:
+        stretch = Stretch(self._seconds, self._rate, self._rate)
+        for after in due_times([stretch], self._arrivals, random.Random(SEED)):
+            due = self.started + after
             time.sleep(max(0.0, due - self._now()))
+            if self._ending:
+                return
             loop.call_soon_threadsafe(self._dispatch, due)
-            due += step
+        loop.call_soon_threadsafe(self._end)  # behind the last one, so that none is left out where this was late
 
     def _dispatch(self, due: float) -> None:
         if self._ending:
@@ -227,6 +237,8 @@ def summarise(run: Run) -> Report:
         p95_ms=p95,
         p99_ms=p99,
         max_ms=float(latencies.max()),
+        began=run.began,
+        lag_mean_ms=float(lags.mean()) if lags is not None else None,
         lag_p99_ms=lag_p99,
         lag_max_ms=float(lags.max()) if lags is not None else None,
         cpu_share=share,

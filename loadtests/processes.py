@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from loadtests.spec import Report, Spec
@@ -85,13 +85,19 @@ def post(url: str, body: str, headers: Mapping[str, str] | None = None) -> bytes
         raise RuntimeError(f"{url} answered {error.code}: {error.read()[:500]!r}") from error
 
 
-def generate(spec: Spec, limit_s: float = 600) -> Report:
-    """Run the load generator, a process of its own, on `spec`."""
+def generate(spec: Spec, limit_s: float = 600, started: Callable[[int], None] = lambda pid: None) -> Report:
+    """Run the load generator, a process of its own, on `spec`; `started` is told its number."""
     command = [sys.executable, "-m", "loadtests.generator", "--json", "-"]
-    done = subprocess.run(
-        command, input=json.dumps(spec), stdout=subprocess.PIPE, text=True, cwd=ROOT, timeout=limit_s, check=True
-    )
-    report: Report = json.loads(done.stdout)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as running:
+        try:
+            started(running.pid)
+            said, _ = running.communicate(json.dumps(spec), limit_s)
+        except BaseException:
+            running.kill()
+            raise
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, command)
+    report: Report = json.loads(said)
     return report
 
 

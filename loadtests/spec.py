@@ -2,6 +2,8 @@
 
 from typing import NotRequired, TypedDict
 
+from loadtests.scenarios.arrivals import Arrivals
+
 
 class Spec(TypedDict):
     """A run. Closed loop, or open loop where `rate` is given; it ends after `seconds` or after `requests`."""
@@ -13,7 +15,8 @@ class Spec(TypedDict):
     seconds: NotRequired[float]
     requests: NotRequired[int]
     warmup_s: NotRequired[float]  # the same load before the run, not counted
-    rate: NotRequired[float]  # requests per second, evenly spaced
+    rate: NotRequired[float]  # requests per second
+    arrivals: NotRequired[Arrivals]  # of an open loop; `even` unless given
     count_header: NotRequired[str]  # a response header whose values are counted
 
 
@@ -33,7 +36,9 @@ class Report(TypedDict):
     p95_ms: float
     p99_ms: float
     max_ms: float
-    lag_p99_ms: float | None  # open loop: how late the generator was with its requests
+    began: float  # epoch seconds
+    lag_mean_ms: float | None  # open loop: how late the generator was with its requests
+    lag_p99_ms: float | None
     lag_max_ms: float | None
     cpu_share: float  # of one core, by the generator itself
     starved_share: float  # of the time it had something to do and no core, as others had them

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from loadtests.generator import LAGGED_MS, SATURATED, Run, load, prepare, summarise
+from loadtests.generator import LAGGED_MS, SATURATED, SEED, Run, load, prepare, summarise
+from loadtests.scenarios.arrivals import Stretch, due_times
 from loadtests.spec import Spec
 
 ROOT = Path(__file__).parents[3]
@@ -114,6 +116,7 @@ def test_a_lagging_open_loop_makes_the_run_invalid() -> None:
     report = summarise(finished(spec, latencies=[0.001] * 100, lags=[0.0] * 95 + [late] * 5))
     assert "lagged" in str(report["invalid"])
     assert report["lag_p99_ms"] == pytest.approx(LAGGED_MS + 1)
+    assert report["lag_mean_ms"] == pytest.approx((LAGGED_MS + 1) / 20)
     assert summarise(finished(spec, latencies=[0.001] * 100, lags=[0.0] * 100))["invalid"] is None
 
 
@@ -168,6 +171,15 @@ async def test_an_open_loop_counts_a_stall_against_every_request_that_it_delays(
     assert report["count"] > 20
     assert report["max_ms"] >= 200
     assert report["p95_ms"] > 100
+
+
+async def test_an_open_loop_can_come_as_independent_clients_do() -> None:
+    async with server(fine) as (url, bodies):
+        report = await load(a_spec(url, connections=8, rate=200.0, seconds=0.5, arrivals="poisson"))
+    expected = sum(1 for _ in due_times([Stretch(0.5, 200.0, 200.0)], "poisson", random.Random(SEED)))
+    assert expected != 100  # which it is when they are evenly spaced
+    assert report["count"] == len(bodies) == expected
+    assert report["began"] > 0
 
 
 async def test_a_server_that_is_not_there_is_an_error() -> None:
