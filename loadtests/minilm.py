@@ -3,7 +3,7 @@
 import os
 import statistics
 
-from loadtests.bare import side_by_side
+from loadtests.bare import BATCHES, side_by_side
 from loadtests.peers.known import PEERS
 from loadtests.platform import serving
 from loadtests.results import Figure, Result, figure, median, result
@@ -13,7 +13,6 @@ from loadtests.spec import Report
 
 IN_FLIGHT = 256
 SECONDS, WARMUP_S = 8.0, 2.0
-BATCHES = (4, 8, 16, 32)
 
 
 def measure() -> Result:
@@ -23,20 +22,20 @@ def measure() -> Result:
     reports: dict[str, list[Report]] = {name: [] for name in starts}
     # One process with a thread a core, as it is held to; and a process a core, which is what two workers amount to.
     bare: dict[str, list[float]] = {f"{batch} x {p}": [] for batch in BATCHES for p in (1, cores)}
-    tokenise_s: list[float] = []
+    tokenise_us: list[float] = []
     for number in range(ROUNDS):
         print(f"round {number + 1} of {ROUNDS}")
         for name in bare if number == 0 else _best_of_each(bare, cores):
             batch, processes = map(int, name.split(" x "))
-            rate, seconds = side_by_side("minilm", batch, processes, cores // processes)
-            bare[name].append(rate)
-            tokenise_s.append(seconds)
+            done = side_by_side("minilm", "sample", batch, processes, cores // processes)
+            bare[name].append(done["rate"])
+            tokenise_us.append(done["tokenise_us"])
             print(f"  bare, batches of {batch:2}, {processes} processes {bare[name][-1]:8.1f}/s", flush=True)
         for name, start in starts.items():
             load = {"connections": IN_FLIGHT, "seconds": SECONDS, "warmup_s": WARMUP_S}
             reports[name].append(one_turn(name, start, "minilm", **load))
     bare_rates = {name: statistics.median(found) for name, found in bare.items()}
-    tokenise = statistics.median(tokenise_s)
+    tokenise = statistics.median(tokenise_us)
     figures = [
         *_servers(reports),
         *_against_bare(rates(reports)["headrace"], bare_rates, tokenise, cores),
@@ -44,7 +43,7 @@ def measure() -> Result:
     ]
     about = f"{COUNT:,} real sentences of mixed length, one a request as JSON, {IN_FLIGHT} in flight, nothing cached"
     versions = {peer.name: peer.version for peer in PEERS if peer.name in reports}
-    rounds = {"reports": reports, "bare": bare, "tokenise_s": tokenise_s, "peers": versions}
+    rounds = {"reports": reports, "bare": bare, "tokenise_us": tokenise_us, "peers": versions}
     return result("minilm", about, figures, rounds)
 
 
@@ -69,7 +68,7 @@ def _servers(reports: dict[str, list[Report]]) -> list[Figure]:
     ]
 
 
-def _against_bare(rate: float, bare: dict[str, float], tokenise_s: float, cores: int) -> list[Figure]:
+def _against_bare(rate: float, bare: dict[str, float], tokenise_us: float, cores: int) -> list[Figure]:
     figures = []
     for processes, threads, held in ((1, cores, 0.9), (cores, 1, None)):
         of_kind = {name: value for name, value in bare.items() if name.endswith(f" x {processes}")}
@@ -78,7 +77,7 @@ def _against_bare(rate: float, bare: dict[str, float], tokenise_s: float, cores:
         what = f"headrace against bare InferenceSession.run, {processes} x {threads} threads, sorted by length"
         notes = [
             f"best in batches of {best.split()[0]} ({of_each})",
-            f"its tokenisation, apart: {tokenise_s:.2f} s for all, which headrace's figure includes",
+            f"its tokenisation, apart: {tokenise_us:.0f} us of a core for a sentence, which headrace's figure includes",
         ]
         figures.append(figure(what, rate / of_kind[best], "x", at_least=held, notes=notes))
     return figures

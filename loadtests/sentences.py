@@ -2,11 +2,22 @@
 
 import json
 import random
+from typing import TypedDict
 
 from loadtests.models import CACHE
 from training import reviews
 
 COUNT = 2000
+
+
+class Corpus(TypedDict):
+    """Where the sentences come from."""
+
+    what: str
+    package: str
+    version: str
+    sources: list[str]  # files of the package
+    count: int  # of different sentences
 
 
 def sentences() -> list[str]:
@@ -19,10 +30,22 @@ def sentences() -> list[str]:
 
 
 def corpus() -> list[str]:
-    """All of them, none twice, in the same shuffled order each time: some 23,600."""
+    """All of them, none twice, in the same shuffled order each time."""
     texts = sorted({text for unique in _by_source().values() for text in unique})
     random.Random(7).shuffle(texts)
     return texts
+
+
+def described() -> Corpus:
+    """What `corpus` is."""
+    package, _, version = reviews.PACKAGE.partition("==")
+    return Corpus(
+        what="film and product reviews, tweets and newspaper editorials, from C.J. Hutto and E. Gilbert (2014)",
+        package=package,
+        version=version,
+        sources=[f"hutto_ICWSM_2014/{source}_GroundTruth.txt" for source in reviews.SOURCES],
+        count=len(corpus()),
+    )
 
 
 def _by_source() -> dict[str, list[str]]:

@@ -4,16 +4,29 @@ Writes loadtests/results/qps.json and qps.html, and the table of all results.
 """
 
 import argparse
-from typing import Any
+import json
 
+from loadtests import bare
+from loadtests.payloads import Workload as Model
 from loadtests.platform import sentiment_artifact
-from loadtests.qps.drive import Driven, drive
-from loadtests.qps.limit import Limit, find, said
+from loadtests.qps import about
+from loadtests.qps.drive import Driven, drive, said
+from loadtests.qps.limit import Limit, find
 from loadtests.qps.outcome import Run, figures
 from loadtests.qps.page import render as render_page
-from loadtests.qps.workloads import BALANCERS, WORKLOADS, Balancer, Workload, stack
+from loadtests.qps.workloads import (
+    AIM_MEAN_MS,
+    AIM_P99_MS,
+    BALANCERS,
+    BAR_MEAN_MS,
+    WORKLOADS,
+    Balancer,
+    Workload,
+    stack,
+)
 from loadtests.report import render
 from loadtests.results import FOLDER, result, write
+from loadtests.sentences import described
 from storage.manifest import Manifest
 
 
@@ -22,23 +35,39 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m loadtests.qps", description=__doc__)
     arguments.add_argument("--rate", type=float, default=1000.0, help="requests per second")
     arguments.add_argument("--seconds", type=float, default=120.0, help="how long each run takes")
+    arguments.add_argument("--page", action="store_true", help="only write the page again, from the result")
     options = arguments.parse_args()
+    if options.page:
+        try:
+            print(render_page(json.loads((FOLDER / "qps.json").read_text()), FOLDER / "qps.html"))
+        except (FileNotFoundError, ValueError) as error:
+            arguments.error(f"no page without a result: {error}")
+        return
     runs = [
         Run(workload=workload.name, balancer=balancer, driven=_run(workload, balancer, options.rate, options.seconds))
         for workload in WORKLOADS
         for balancer in BALANCERS
     ]
     limits: list[Limit] = []
-    for model in ("sentiment", "minilm"):
+    models: tuple[Model, ...] = ("sentiment", "minilm")
+    for model in models:
+        print(f"bare ONNX Runtime, {model}", flush=True)
+        alone = bare.measure(model)
         for balancer in BALANCERS:
             print(f"the limit of {model}, balancer: {balancer}", flush=True)
-            limits.append(find(model, balancer, options.seconds))
-    about = (
+            limits.append(find(model, balancer, options.seconds, alone))
+    said_of_it = (
         f"{options.rate:,.0f} requests a second for {options.seconds:g} s each: gateway, balancer, two workers, Valkey,"
-        " PostgreSQL and Locust on one machine. The plots are in [qps.html](qps.html)"
+        " PostgreSQL and the load generator on one machine. The plots are in [qps.html](qps.html)"
     )
-    rounds = {"classifier": _classifier(), "runs": runs, "limits": limits}
-    found = result("qps", about, figures(runs, limits), rounds)
+    served = Manifest.model_validate_json((sentiment_artifact() / "manifest.json").read_bytes())
+    rounds = {
+        "workloads": about.workloads(options.rate, described(), about.classifier_of(served)),
+        "bar": {"mean_ms": BAR_MEAN_MS, "aim_mean_ms": AIM_MEAN_MS, "aim_p99_ms": AIM_P99_MS},
+        "runs": runs,
+        "limits": limits,
+    }
+    found = result("qps", said_of_it, figures(runs, limits), rounds)
     found["command"] = f"python -m loadtests.qps --rate {options.rate:g} --seconds {options.seconds:g}"
     print(f"{write(found)}\n{render()}\n{render_page(found, FOLDER / 'qps.html')}")
 
@@ -50,11 +79,6 @@ def _run(workload: Workload, balancer: Balancer, rate: float, seconds: float) ->
         found = drive(running, workload.scenario, options)
     print(f"  {said(found)}", flush=True)
     return found
-
-
-def _classifier() -> dict[str, Any]:
-    manifest = Manifest.model_validate_json((sentiment_artifact() / "manifest.json").read_bytes())
-    return {"description": manifest.description, "metrics": manifest.metrics}
 
 
 if __name__ == "__main__":

@@ -49,3 +49,11 @@ def drive(platform: Platform, scenario: str, options: Mapping[str, float | str],
     last = found["phases"][-1]
     began = found["began"] + sum(phase["seconds"] for phase in found["phases"][:-1])
     return Driven(report=found, usage=sampler.usage(began, last["seconds"]))
+
+
+def said(driven: Driven) -> str:
+    """A run for the terminal."""
+    last = driven["report"]["phases"][-1]
+    mean, p99 = last["mean_ms"] or float("nan"), last["p99_ms"] or float("nan")
+    failed, doubt = sum(last["failures"].values()), driven["report"]["invalid"]
+    return f"mean {mean:.1f} ms, p99 {p99:.1f} ms, {failed} failed" + (f" ({doubt})" if doubt else "")

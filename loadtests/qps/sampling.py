@@ -14,8 +14,9 @@ class Usage(TypedDict):
     """Of one process and its children, over a stretch of time."""
 
     cpu: float  # cores, on average
-    memory_mb: float  # resident, the most that was seen, 10^6 bytes
+    memory_mb: float  # resident, the most that was seen, 10^6 bytes; what its processes share is counted for each
     cpu_per_second: list[float]
+    memory_mb_per_second: list[float]
 
 
 Sample = tuple[float, float, int]  # when (epoch seconds), CPU seconds so far, resident bytes
@@ -28,6 +29,11 @@ class Sampler:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._samples: dict[str, list[Sample]] = {name: [] for name in pids}
         self._over = threading.Event()
+
+    def watch(self, name: str, pid: int) -> None:
+        """One process more, from now on."""
+        self._samples[name] = []
+        self._processes[name] = psutil.Process(pid)
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Sampler"]:
@@ -53,12 +59,13 @@ class Sampler:
                 cpu=(cpu_at_end - cpu) / (last - first),
                 memory_mb=max(resident for _, _, resident in of_it) / 1e6,
                 cpu_per_second=[round(step, 3) for step in steps],
+                memory_mb_per_second=[round(resident / 1e6, 1) for _, _, resident in of_it[1:]],
             )
         return found
 
     def _run(self) -> None:
         while not self._over.is_set():
-            for name, process in self._processes.items():
+            for name, process in list(self._processes.items()):  # another may be added meanwhile
                 with contextlib.suppress(psutil.NoSuchProcess):
                     self._samples[name].append(_sample(process))
             self._over.wait(1.0)

@@ -32,7 +32,7 @@ class Workload:
 WORKLOADS = (
     Workload(
         name="nothing cached",
-        about="distinct real sentences to the classifier, each of some 23,600 once before any comes again; the cache is"
+        about="distinct real sentences to the classifier, each once before any comes again; the cache is"
         " switched off for it, so that every one is computed",
         scenario="steady",
         cache_ttl_s={"sentiment": 0},
@@ -41,7 +41,7 @@ WORKLOADS = (
     ),
     Workload(
         name="as traffic is",
-        about=f"{' and '.join(f'{share:.0%} to {model}' for model, share in MIX.items())}; of some 23,600 real"
+        about=f"{' and '.join(f'{share:.0%} to {model}' for model, share in MIX.items())}; of the real"
         f" sentences the k-th most wanted in proportion to k^-{EXPONENT:g} (Zipf), for each model in an order of its"
         " own; answers are cached for an hour, and the cache is empty when the cold start begins",
         scenario="mixed",
