@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from loadtests import cache_hits, hop, memory, minilm, overhead
+from loadtests import cache_hits, hop, memory, minilm, overhead, tracing
 from loadtests.report import render
 from loadtests.results import Result, write
 
@@ -14,6 +14,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Result]]] = {
     "minilm": minilm.measure,
     "hop": hop.measure,
     "memory": memory.measure,
+    "tracing": tracing.measure,
 }
 
 
