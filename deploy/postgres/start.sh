@@ -7,9 +7,6 @@
 set -eu
 
 PGDATA=/var/lib/postgresql/headrace
-# A volume that was mounted at /var/lib/postgresql/data is a database itself.
-[ ! -s /var/lib/postgresql/PG_VERSION ] || PGDATA=/var/lib/postgresql
-
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     rm -rf "$PGDATA.new" # a first start that was cut short
     initdb --pgdata "$PGDATA.new" --username headrace --pwfile /run/secrets/postgres_password \
