@@ -1,6 +1,7 @@
 """A small network for rows of numbers, with a Hugging Face model's way of being saved and loaded."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,6 +28,14 @@ class TabularConfig(PreTrainedConfig):
         super().__init__(**kwargs)
 
 
+@dataclass
+class TabularOutput(ModelOutput):
+    """A class of its own: such a one can be exported by a process in which no model has answered yet."""
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+
+
 class TabularNetwork(PreTrainedModel):
     """FP32 `features [rows, columns]` to `logits [rows, classes]`, or to `[rows, 1]` in the target's own unit.
 
@@ -48,14 +57,14 @@ class TabularNetwork(PreTrainedModel):
         self.target = nn.BatchNorm1d(1, affine=False) if config.regression else None
         self.post_init()
 
-    def forward(self, features: torch.Tensor, labels: torch.Tensor | None = None) -> ModelOutput:
+    def forward(self, features: torch.Tensor, labels: torch.Tensor | None = None) -> TabularOutput:
         values = self.layers(self.scale(features))
         if self.target is None:
             loss = None if labels is None else nn.functional.cross_entropy(values, labels)
-            return ModelOutput(loss=loss, logits=values)
+            return TabularOutput(loss=loss, logits=values)
         loss = None if labels is None else nn.functional.mse_loss(values, self.target(labels.unsqueeze(-1)))
         deviation = (self.target.running_var + self.target.eps).sqrt()
-        return ModelOutput(loss=loss, logits=values * deviation + self.target.running_mean)
+        return TabularOutput(loss=loss, logits=values * deviation + self.target.running_mean)
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):
