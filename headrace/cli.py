@@ -58,7 +58,8 @@ app.command("bench")(bench_command.bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and end the process: 0, 1 where it could not do what was asked, 2 for wrong usage."""
+    """Run the command and end the process: 0, 1 where it could not do what was asked, 2 for wrong usage, and
+    3 where `train` did it and a gate did not hold."""
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
     try:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from training.recipe import Recipe
 
 RUN = "run"
+GATE_FAILED = 3  # the exit status: all was done, and the version is not good enough
 
 
 class RecipeOrCommand(TyperGroup):
@@ -42,7 +43,10 @@ def run(
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to do; unless given, all.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Run a recipe's stages, each once: what was done before is kept, a killed run goes on where it was."""
+    """Run a recipe's stages, each once: what was done before is kept, a killed run goes on where it was.
+
+    The exit status is 3 where a gate of `register` did not hold, 1 where a stage failed.
+    """
     with explained():
         from headrace.training_run import run_recipe
 
@@ -51,6 +55,8 @@ def run(
         from headrace.output import print_json
 
         print_json(found)
+    if found["stages"].get("register", {}).get("outcome", {}).get("failed"):
+        raise typer.Exit(GATE_FAILED)
 
 
 @app.command()

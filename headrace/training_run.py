@@ -26,6 +26,7 @@ REPORTS: Final = "reports"
 # The libraries' own bars and tables would run through what is shown here.
 QUIET: Final = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 _SHOWN: Final = 100  # characters of a value
+_APART: Final = ("gates", "failed")  # which have lines of their own
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -52,6 +53,9 @@ def run_recipe(recipe: Recipe, work: Path, until: str | None, as_json: bool) -> 
         for step in steps:
             outcomes[step.name] = _run(step, outcomes, progress, console)
             console.print(_line(step.name, progress.seconds[step.name], outcomes[step.name]), markup=False)
+            for gate in outcomes[step.name].get("gates", ()):
+                told = f"gate {'held' if gate['held'] else 'failed'}: {gate['line']}"
+                console.print(told, markup=False, soft_wrap=True)  # one line, however long
     page, text = render(work / REPORTS / recipe.name, recipe, outcomes, {step.name: step.folder for step in steps})
     console.print(f"report: {page}", markup=False)
     return {
@@ -128,7 +132,7 @@ def _run(step: Step, outcomes: Mapping[str, dict[str, Any]], progress: Progress,
 
 def _line(name: str, seconds: float, outcome: Mapping[str, Any]) -> str:
     took = f"{seconds:.1f} s" if seconds else "done before"
-    told = ", ".join(f"{key} {_value(value)}" for key, value in outcome.items() if _worth(value))
+    told = ", ".join(f"{key} {_value(value)}" for key, value in outcome.items() if key not in _APART and _worth(value))
     return f"{name}: {took}; {told}"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from training.block import RecipeError, nearest
 from training.data.digest import digests, named
 from training.recipe import Recipe
-from training.stage import Stage, Work, done, plain
+from training.stage import Stage, Work, plain
 from training.tasks.open import open_task
 
 
@@ -52,11 +52,18 @@ STAGES: Final = (
     Stage(
         "evaluate",
         "training.evaluate",
-        lambda r: (r.task, r.evaluate),
+        lambda r: (r.task, r.evaluate.model_copy(update={"against": None})),
         ("data", "train", "export"),
         ("training.tasks",),
     ),
-    Stage("register", "training.register", lambda r: r.register_, ("data", "train", "export", "evaluate")),
+    Stage("compare", "training.compare", lambda r: r.evaluate.against, ("data", "train", "export"), again=True),
+    Stage(
+        "register",
+        "training.register",
+        lambda r: r.register_,
+        reads=("data", "train", "export", "evaluate", "compare"),
+        again=True,
+    ),
 )
 
 
@@ -76,7 +83,7 @@ class Step:
     @property
     def done(self) -> bool:
         """Whether there is nothing left to do."""
-        return done(self.folder)
+        return self.stage.done(self.folder)
 
     def run(self, outcomes: Mapping[str, dict[str, Any]], say: Callable[[str], None]) -> dict[str, Any]:
         """Do it, unless it is done: what the report says of it. `outcomes` are those of the steps before."""

@@ -38,11 +38,6 @@ class Work:
     say: Callable[[str], None]
 
     @property
-    def done(self) -> bool:
-        """Whether an earlier run has got to the end of it."""
-        return done(self.folder)
-
-    @property
     def rows(self) -> Path:
         """The rows as the last stage left them that changes rows."""
         return next(path / ROWS for path in reversed(list(self.inputs.values())) if (path / ROWS).is_dir())
@@ -52,7 +47,8 @@ class Work:
 class Stage:
     """`package` holds the code: `package.run.run(work)` does it and returns what the report says of it, as JSON.
 
-    `block` picks what of the recipe it obeys; None where the recipe leaves the stage out.
+    `block` picks what of the recipe it obeys; None where the recipe leaves the stage out. A stage that speaks with
+    others than this folder is done `again` in every run: what a registry holds, or serves, is not the recipe's to say.
     """
 
     name: str
@@ -61,6 +57,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()  # packages whose code its result depends on too
     checks: str | None = None  # a module whose `check(recipe)` finds, before anything runs, what could not work
+    again: bool = False
 
     def fingerprint(self, recipe: "Recipe", inputs: Mapping[str, str]) -> str:
         """What its result depends on: its block, the results that it reads, its code. 64 hex digits."""
@@ -71,15 +68,20 @@ class Stage:
         """Do it, unless it is done: what the report says of it. Raises Busy where another run does it."""
         work.folder.mkdir(parents=True, exist_ok=True)
         file = work.folder / OUTCOME
-        if not work.done:
+        if not self.done(work.folder):
             with _locked(work.folder):
-                if not work.done:  # by a run that ended in between
+                if not self.done(work.folder):  # by a run that ended in between
+                    file.unlink(missing_ok=True)  # what was so the last time is not said of this one, should it fail
                     outcome = importlib.import_module(f"{self.package}.run").run(work)
                     partial = file.with_suffix(".partial")
                     partial.write_text(json.dumps(outcome, indent=1, ensure_ascii=False))
                     partial.replace(file)
         found: dict[str, Any] = json.loads(file.read_text())
         return found
+
+    def done(self, folder: Path) -> bool:
+        """Whether there is nothing left to do in its folder."""
+        return not self.again and done(folder)
 
     def _code(self) -> str:
         digest = hashlib.sha256()

@@ -1,5 +1,6 @@
-"""Each stage is done once: again only where its block, its input or its code is another one."""
+"""Each stage is done once: again only where its block, its input or its code is another one, or others decide."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from tests.training.data_stage import recipe
 from training.block import RecipeError
 from training.pipeline import Step, check, plan
 from training.recipe import Recipe
-from training.stage import Busy, Stage, busy
+from training.stage import OUTCOME, Busy, Stage, busy
 
 FIRST = """
 def run(work):
@@ -40,13 +41,13 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
-from tests.training.test_pipeline import run, stages
+from tests.training.test_pipeline import run
 from training.recipe import load
 run(load(Path(sys.argv[2]) / "recipe.yaml"), Path(sys.argv[2]) / "work")
 """
 
 
-def stages() -> tuple[Stage, ...]:
+def two_stages() -> tuple[Stage, ...]:
     """Two stages of two packages that a test wrote; the second reads the first one's result."""
     return (
         Stage("data", "first_stage", lambda recipe: recipe.datasets),
@@ -54,8 +55,8 @@ def stages() -> tuple[Stage, ...]:
     )
 
 
-def run(recipe: Recipe, folder: Path) -> list[Step]:
-    steps = plan(recipe, folder, stages=stages())
+def run(recipe: Recipe, folder: Path, stages: Sequence[Stage] | None = None) -> list[Step]:
+    steps = plan(recipe, folder, stages=stages or two_stages())
     outcomes: dict[str, dict[str, object]] = {}
     for step in steps:
         outcomes[step.name] = step.run(outcomes, lambda line: None)
@@ -94,6 +95,35 @@ def test_what_is_done_is_not_done_again(packages: Path) -> None:
     assert calls(packages) == ["first", "second"]
     assert [step.folder for step in first] == [step.folder for step in again]
     assert all(step.done for step in again)
+
+
+def test_what_others_decide_about_is_asked_in_every_run(packages: Path) -> None:
+    tried = recipe(packages, datasets=[{"path": "a.csv"}])
+    first, second = two_stages()
+    asked = first, dataclasses.replace(second, again=True)
+    run(tried, packages / "work", asked)
+    steps = run(tried, packages / "work", asked)
+    assert calls(packages) == ["first", "second", "second"]
+    assert [step.done for step in steps] == [True, False]
+
+
+def test_an_answer_of_another_day_is_not_kept_where_there_is_none_today(packages: Path) -> None:
+    tried = recipe(packages, datasets=[{"path": "a.csv"}])
+    asked = tuple(dataclasses.replace(stage, again=True) for stage in two_stages()[:1])
+    (step,) = run(tried, packages / "work", asked)
+    (packages / "work" / "calls").unlink()
+    (packages / "work" / "calls").mkdir()  # what the stage writes into
+    with pytest.raises(IsADirectoryError):
+        run(tried, packages / "work", asked)
+    assert not (step.folder / OUTCOME).exists()
+
+
+def test_registering_and_asking_what_serves_are_done_in_every_run_and_make_nothing_else_new(packages: Path) -> None:
+    blocks = {"datasets": [{"path": "a.csv"}], "register": {"promote": "stable"}}
+    steps = plan(recipe(packages, **blocks, evaluate={"against": {"url": "http://127.0.0.1:8000"}}), packages)
+    without = plan(recipe(packages, **blocks), packages)
+    assert [step.name for step in steps if step.stage.again] == ["compare", "register"]
+    assert [step.folder for step in steps if not step.stage.again] == [step.folder for step in without[:-1]]
 
 
 def test_another_block_runs_its_stage_and_those_after_it(packages: Path) -> None:
@@ -145,13 +175,15 @@ def test_a_changed_base_model_trains_again_and_leaves_the_data(packages: Path) -
 def test_what_a_stage_returns_is_what_the_next_reads(packages: Path) -> None:
     tried = recipe(packages, datasets=[{"path": "a.csv"}])
     run(tried, packages / "work")
-    steps = plan(tried, packages / "work", stages=stages())
+    steps = plan(tried, packages / "work", stages=two_stages())
     outcome = steps[1].run({"data": steps[0].run({}, lambda line: None)}, lambda line: None)
     assert outcome == {"found": False, "read": 3}
 
 
 def test_what_cannot_work_is_found_before_anything_runs(packages: Path) -> None:
-    steps = plan(recipe(packages, datasets=[{"path": "a.csv"}], train={"bad": 1}), packages / "work", stages=stages())
+    steps = plan(
+        recipe(packages, datasets=[{"path": "a.csv"}], train={"bad": 1}), packages / "work", stages=two_stages()
+    )
     with pytest.raises(RecipeError, match=r"train\.bad"):
         check(steps)
     assert not (packages / "work" / "calls").exists()
@@ -162,7 +194,7 @@ def test_a_killed_run_is_gone_on_with_at_its_stage_and_another_run_keeps_out(pac
     tried = recipe(packages, datasets=[{"path": "a.csv"}])
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(Path(__file__).parents[2]), str(packages)])
     try:
-        left = plan(tried, packages / "work", stages=stages())[1].folder / "left"
+        left = plan(tried, packages / "work", stages=two_stages())[1].folder / "left"
         while not left.exists():
             assert process.poll() is None
             time.sleep(0.02)

@@ -96,7 +96,8 @@ def test_keys_that_go_to_a_library_are_checked_against_it() -> None:
 def test_a_stage_that_the_recipe_does_not_have_is_left_out(tmp_path: Path) -> None:
     names = [step.name for step in plan(load(written(tmp_path, WHOLE)), tmp_path)]
     assert names == ["data", "train", "export", "evaluate", "register"]
-    names = [step.name for step in plan(load(written(tmp_path, changed(clean={}, augment={}, profile={}))), tmp_path)]
+    more = {"clean": {}, "augment": {}, "profile": {}, "evaluate": {"against": {"url": "http://127.0.0.1:8000"}}}
+    names = [step.name for step in plan(load(written(tmp_path, changed(**more))), tmp_path)]
     assert names == [stage.name for stage in STAGES]
 
 

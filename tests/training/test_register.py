@@ -13,6 +13,7 @@ from storage.registry import Registry
 from storage.views import ModelView
 from tests.training.movies import trained
 from tests.training.serving import TOKEN, Serving, serving_in
+from training.compare import run as compare
 from training.evaluate import run as evaluate
 from training.export import run as export
 from training.recipe import Recipe
@@ -41,9 +42,22 @@ class Made:
         work = self.found.work(recipe, self.root / name, self.folders, {"export": self.exported})
         return evaluate.run(work)
 
-    def register(self, folder: Path, evaluated: dict[str, Any] | None = None, **block: Any) -> dict[str, Any]:
+    def compare(self, url: str) -> dict[str, Any]:
+        recipe = self.found.recipe(evaluate={**EVALUATE, "against": {"url": url}})
+        work = self.found.work(recipe, self.root / "compare", self.folders, {"export": self.exported})
+        return compare.run(work)
+
+    def register(
+        self,
+        folder: Path,
+        evaluated: dict[str, Any] | None = None,
+        compared: dict[str, Any] | None = None,
+        **block: Any,
+    ) -> dict[str, Any]:
         recipe = self.found.recipe(evaluate=EVALUATE, register=block)
         outcomes = {"export": self.exported, "evaluate": evaluated or self.evaluated}
+        if compared is not None:
+            outcomes["compare"] = compared
         return register.run(self.found.work(recipe, folder, self.folders, outcomes))
 
 
@@ -120,10 +134,7 @@ def test_a_platform_that_is_away_is_an_error_that_names_it(made: Made, tmp_path)
 
 
 def test_a_serving_version_that_cannot_be_asked_is_told_and_stops_nothing(made: Made):
-    against = {"url": "http://127.0.0.1:9"}
-    recipe = made.found.recipe(evaluate={**EVALUATE, "against": against})
-    found = made.evaluate(recipe, "away")["against"]
-    assert "cannot be asked" in found["unknown"]
+    assert "cannot be asked" in made.compare("http://127.0.0.1:9")["unknown"]
 
 
 @pytest.fixture(scope="module")
@@ -150,16 +161,14 @@ def test_a_running_platform_serves_what_was_registered_and_is_compared_with(
     assert ranked[0]["label"] == "positive"
 
     # The version that serves, asked over HTTP, answers as well as its graph does here.
-    recipe = made.found.recipe(evaluate={**EVALUATE, "against": {"url": serving.url}})
-    found = made.evaluate(recipe, "against")
-    assert found["against"]["version"] == 1
-    assert found["against"]["differences"]["accuracy"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert found["against"]["metrics"]["log_loss"]["value"] == pytest.approx(
-        found["metrics"]["fp32"]["log_loss"]["value"], abs=1e-5
-    )
+    compared = made.compare(serving.url)
+    metrics = made.evaluated["metrics"]
+    assert compared["version"] == 1
+    assert compared["differences"]["accuracy"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert compared["metrics"]["log_loss"]["value"] == pytest.approx(metrics["fp32"]["log_loss"]["value"], abs=1e-5)
 
-    better = {**found, "metrics": {**found["metrics"], "fp32": _worse(found["metrics"]["fp32"])}}
-    second = made.register(tmp_path / "second", better, url=serving.url, promote="stable", gates=gates)
+    worse = {**made.evaluated, "metrics": {**metrics, "fp32": _worse(metrics["fp32"])}}
+    second = made.register(tmp_path / "second", worse, compared, url=serving.url, promote="stable", gates=gates)
     assert second["version"] == 2
     assert second["promoted"] is None
     assert "version 1 has" in second["failed"][0]

@@ -98,10 +98,16 @@ def test_what_was_asked_over_http_goes_before_what_was_written_down():
 
 def test_an_answer_of_another_version_than_the_one_that_serves_counts_for_nothing():
     against = {"version": 3, "metrics": {"accuracy": {"value": 0.7, "low": 0.6, "high": 0.8}}}
-    replaced = replaced_by(version("abc"), "abc", against)
+    replaced = replaced_by(version("abd"), "abc", against)
     assert replaced is not None
     assert replaced.metrics is None
     assert "version 3 was asked, version 4 is there now" in replaced.unknown
+
+
+def test_a_version_that_cannot_be_asked_is_compared_by_what_was_measured_on_the_same_rows():
+    unknown = {"unknown": "nobody answers"}
+    assert replaced_by(version("abc"), "abc", unknown) == Replaced(4, {"accuracy": 0.9})
+    assert replaced_by(version("abd"), "abc", unknown) == Replaced(4, None, "nobody answers")
 
 
 @pytest.mark.parametrize(

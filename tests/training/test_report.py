@@ -30,14 +30,14 @@ EVALUATED = {
         "calibration_error": 0.1,
     },
     "mistakes": [{"text": "<b>not</b> | bad", "label": "yes", "answer": "no", "score": 0.9}],
-    "against": {
-        "url": "http://127.0.0.1:8000",
-        "alias": "stable",
-        "model": "films",
-        "version": 3,
-        "metrics": {"accuracy": {"value": 0.5, "low": 0.25, "high": 0.75}},
-        "differences": {"accuracy": {"value": 0.25, "low": 0.0, "high": 0.5}},
-    },
+}
+COMPARED = {
+    "url": "http://127.0.0.1:8000",
+    "alias": "stable",
+    "model": "films",
+    "version": 3,
+    "metrics": {"accuracy": {"value": 0.5, "low": 0.25, "high": 0.75}},
+    "differences": {"accuracy": {"value": 0.25, "low": 0.0, "high": 0.5}},
 }
 EXPORTED = {
     "exporter": "transformers.exporters",
@@ -69,6 +69,7 @@ OUTCOMES: dict[str, dict[str, Any]] = {
     "train": {"train_loss": 0.3, "steps": 2},
     "export": EXPORTED,
     "evaluate": EVALUATED,
+    "compare": COMPARED,
     "register": REGISTERED,
 }
 

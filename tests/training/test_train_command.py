@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from headrace.cli import app
 from headrace.errors import CommandError
+from headrace.train_command import GATE_FAILED
 from headrace.training_log import Run
 from headrace.watch_command import _curve
 from training.tasks.open import TASKS
@@ -190,3 +193,33 @@ def test_without_a_package_it_says_what_to_install(tmp_path: Path, missing: str,
     assert done.returncode == 1
     assert f"training needs the package {missing}" in done.stderr
     assert "pip install 'headrace[training]'" in done.stderr
+
+
+def test_a_gate_that_fails_is_said_in_a_line_and_by_the_status_and_registering_is_never_left_out(
+    tmp_path: Path,
+) -> None:
+    data, work = tmp_path / "registry", str(tmp_path / "work")
+    gates = [{"metric": "accuracy", "at_least": 0.0}, {"metric": "accuracy", "at_least": 0.999}]
+    blocks = {
+        "train": {"max_steps": 2, "per_device_train_batch_size": 8, "save_strategy": "no", "eval_strategy": "no"},
+        "export": {"variants": ["fp32"], "parity_rows": 16, "golden_rows": 2},
+        "evaluate": {"rows": 20, "resamples": 5, "against": {"url": "http://127.0.0.1:9"}},
+        "register": {"data": str(data), "promote": "stable", "gates": gates},
+    }
+    failed = re.compile(r"^gate failed: accuracy 0\.\d{4}, at least 0\.999$", re.MULTILINE)
+    result = headrace(written(tmp_path, **blocks), "--work", work)
+    assert result.exit_code == GATE_FAILED, result.output
+    assert len(failed.findall(result.output)) == 1
+    assert re.search(r"^gate held: accuracy 0\.\d{4}, at least 0$", result.output, re.MULTILINE)
+
+    shutil.rmtree(data)
+    found = headrace(written(tmp_path, **blocks), "--work", work, "--json")
+    assert found.exit_code == GATE_FAILED
+    assert failed.search(found.stderr)
+    stages = json.loads(found.stdout)["stages"]
+    assert [name for name, stage in stages.items() if stage["seconds"]] == ["compare", "register"]
+    assert "cannot be asked" in stages["compare"]["outcome"]["unknown"]
+    assert (data / "registry.db").is_file()
+
+    passed = headrace(written(tmp_path, **{**blocks, "register": {"data": str(data)}}), "--work", work)
+    assert passed.exit_code == 0, passed.output

@@ -8,8 +8,10 @@ from training.block import Block
 
 
 class Against(Block):
-    """The version that serves now, asked over HTTP: the platform at `url`, its `model` (the recipe's name unless
-    given), the version that `alias` points at."""
+    """The version that serves now, asked over HTTP in every run.
+
+    It is the one that `alias` points at of the platform's `model` at `url`, the recipe's name unless given.
+    """
 
     url: str = Field(pattern=r"^https?://")
     model: str | None = None

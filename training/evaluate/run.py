@@ -8,14 +8,13 @@ from datasets import Dataset, load_from_disk
 
 from training.data.canonical import fingerprint
 from training.evaluate import classes
-from training.evaluate.against import ServingUnknown, ask
 from training.evaluate.generated import signatures
-from training.evaluate.intervals import Interval, Measure, differences, intervals
+from training.evaluate.intervals import Interval, Measure, intervals
 from training.export.run import ARTIFACT
 from training.export.session import session
 from training.export.variants import FILES
 from training.stage import Work
-from training.tasks.base import Model, Run, Task
+from training.tasks.base import Run, Task
 from training.tasks.open import open_task
 
 TORCH: Final = "torch"
@@ -26,9 +25,7 @@ def run(work: Work) -> dict[str, Any]:
     """The metrics of every variant with their intervals; of the one that serves, what it gets wrong."""
     recipe, block = work.recipe, work.recipe.evaluate
     task = open_task(recipe.task)
-    rows = load_from_disk(str(work.rows))["test"]
-    if block.rows is not None:
-        rows = rows.select(range(min(block.rows, len(rows))))
+    rows = test_rows(work)
     model = task.load(work.inputs["train"] / "model")
     artifact, exported = work.inputs["export"] / ARTIFACT, work.outcomes["export"]
     runs = {TORCH: task.eager(model), **_variants(artifact, exported["variants"])}
@@ -38,7 +35,7 @@ def run(work: Work) -> dict[str, Any]:
         work.say(f"evaluate: {name} on {len(rows)} rows")
         predictions[name] = task.predict(one, model, rows)
         measure = measured(task, predictions[name], rows)
-        metrics[name] = _told(intervals(measure, len(rows), block.resamples, block.confidence, recipe.seed))
+        metrics[name] = told(intervals(measure, len(rows), block.resamples, block.confidence, recipe.seed))
     served = exported["served"]
     return {
         "rows": len(rows),
@@ -49,8 +46,13 @@ def run(work: Work) -> dict[str, Any]:
         "served": served,
         "metrics": metrics,
         **_details(predictions[served], rows, block.bins),
-        "against": _against(work, task, model, runs[served], predictions[served], rows),
     }
+
+
+def test_rows(work: Work) -> Dataset:
+    """Those that the recipe has the model judged on."""
+    rows, count = load_from_disk(str(work.rows))["test"], work.recipe.evaluate.rows
+    return rows if count is None else rows.select(range(min(count, len(rows))))
 
 
 def measured(task: Task, predictions: Sequence[Any], rows: Dataset) -> Measure:
@@ -87,28 +89,6 @@ def _details(predictions: Sequence[Any], rows: Dataset, bins: int) -> dict[str, 
     return {}
 
 
-def _against(
-    work: Work, task: Task, model: Model, run: Run, predictions: Sequence[Any], rows: Dataset
-) -> dict[str, Any] | None:
-    """The metrics of the version that serves now, and by how much the new one's are above them."""
-    recipe, block = work.recipe, work.recipe.evaluate
-    if block.against is None:
-        return None
-    work.say(f"evaluate: {block.against.url}, {block.against.alias}, on the same rows")
-    where = {"url": block.against.url, "alias": block.against.alias, "model": block.against.model or recipe.name}
-    try:
-        version, theirs = ask(block.against, recipe.name, task, model, run, rows)
-    except ServingUnknown as error:
-        return {**where, "unknown": str(error)}
-    settings = len(rows), block.resamples, block.confidence, recipe.seed
-    mine, old = measured(task, predictions, rows), measured(task, theirs, rows)
-    return {
-        **where,
-        "version": int(version),
-        "metrics": _told(intervals(old, *settings)),
-        "differences": _told(differences(mine, old, *settings)),
-    }
-
-
-def _told(found: dict[str, Interval]) -> dict[str, dict[str, float]]:
+def told(found: dict[str, Interval]) -> dict[str, dict[str, float]]:
+    """As JSON."""
     return {name: interval.as_json() for name, interval in found.items()}

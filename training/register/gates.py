@@ -37,23 +37,20 @@ def judge(
     return [verdict for gate in gates for verdict in _judge(gate, metrics, higher_is_better, replaced)]
 
 
-def replaced_by(version: VersionView | None, rows: str, against: Mapping[str, Any] | None) -> Replaced | None:
-    """What is known of `version`, which serves now: it was asked for the rows (`against`), or measured on them before.
+def replaced_by(version: VersionView | None, rows: str, compared: Mapping[str, Any] | None) -> Replaced | None:
+    """What is known of `version`, which serves now: it was asked for the rows (`compared`), or measured on them before.
 
     `rows` is the test rows' digest.
     """
     if version is None:
         return None
-    if against is not None:
-        if "unknown" in against:
-            return Replaced(version.number, None, against["unknown"])
-        if against["version"] == version.number:
-            return Replaced(version.number, {name: found["value"] for name, found in against["metrics"].items()})
-        asked = f"version {against['version']} was asked, version {version.number} is there now: evaluate again"
-        return Replaced(version.number, None, asked)
+    asked = compared or {"unknown": "it was measured on other rows: have it asked, with evaluate.against"}
+    if asked.get("version") == version.number:
+        return Replaced(version.number, {name: found["value"] for name, found in asked["metrics"].items()})
     if version.manifest.provenance.get("test_rows") == rows:
         return Replaced(version.number, version.manifest.metrics)
-    return Replaced(version.number, None, "it was measured on other rows: have it asked, with evaluate.against")
+    other = f"version {asked.get('version')} was asked, version {version.number} is there now: run it again"
+    return Replaced(version.number, None, asked.get("unknown", other))
 
 
 def _judge(
@@ -74,7 +71,7 @@ def _judge(
 
 def _compare(metric: str, value: float, worse: float, higher_is_better: bool, replaced: Replaced | None) -> Verdict:
     if replaced is None:
-        return Verdict(True, f"{metric} {value:.4f}, there is no version yet that it would replace")
+        return Verdict(True, f"{metric} {value:.4f}, it replaces no other version")
     where = f"version {replaced.number}"
     if replaced.metrics is None:
         return Verdict(False, f"{metric} {value:.4f}, that of {where} is not known: {replaced.unknown}")

@@ -47,7 +47,7 @@ async def _register(work: Work, block: Register, imported: Import) -> dict[str, 
             before = None  # it is what serves: this was done before
         better = {name: _higher_is_better(name) for name in imported.manifest.metrics}
         better[task.metric] = task.higher_is_better
-        replaced = replaced_by(before, evaluated["rows_digest"], evaluated["against"])
+        replaced = replaced_by(before, evaluated["rows_digest"], work.outcomes.get("compare"))
         verdicts = judge(block.gates, imported.manifest.metrics, better, replaced)
         failed = [verdict.line for verdict in verdicts if not verdict.held]
         if promoted := block.promote is not None and not failed:

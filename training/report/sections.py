@@ -112,7 +112,7 @@ def evaluate(outcomes: Mapping[str, Outcome]) -> Section | None:
             ],
         ),
     ]
-    if against := found["against"]:
+    if against := outcomes.get("compare"):
         parts += _against(against, names)
     if classes := found.get("classes"):
         labels = classes["labels"]
