@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from training.block import RecipeError, check_keys
+from training.export.layout import RECIPE, write_recipe
 from training.pipeline import STAGES, plan
 from training.recipe import load
 
@@ -71,6 +72,23 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as raised:
         load(written(tmp_path, changed(dataset=[], nme="x")))
     assert len(str(raised.value).splitlines()) == 2
+
+
+def test_the_recipe_in_an_artifact_reads_back_as_what_was_done(tmp_path: Path) -> None:
+    off = {"mojibake": None, "length": None, "near_duplicates": None}
+    blocks = {
+        "clean": {"rules": off},
+        "profile": {},
+        "augment": {},
+        "distributed": {"processes": 2},
+        "peft": {"type": "lora"},
+    }
+    for whole in (changed(**blocks), changed(clean={"rules": None}), WHOLE):
+        recipe = load(written(tmp_path, whole))
+        (tmp_path / "artifact").mkdir(exist_ok=True)
+        write_recipe(recipe, tmp_path / "artifact")
+        archived = load(tmp_path / "artifact" / RECIPE)
+        assert archived.model_dump() == recipe.model_dump()
 
 
 def test_a_recipe_that_is_not_there_or_not_text_is_an_error(tmp_path: Path) -> None:

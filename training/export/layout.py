@@ -30,8 +30,8 @@ def copy_folder(trained: Path, folder: Path) -> None:
 
 
 def write_recipe(recipe: "Recipe", folder: Path) -> None:
-    """The recipe with all its defaults, which is what was done."""
-    given = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    """The recipe with all its defaults, which is what was done: also what is null, as that turns a default off."""
+    given = recipe.model_dump(mode="json", by_alias=True)
     (folder / RECIPE).write_text(yaml.safe_dump(given, sort_keys=False, allow_unicode=True))
 
 
