@@ -33,7 +33,13 @@ STAGES: Final = (
         reads=("data", "clean"),
         checks="training.augment.check",
     ),
-    Stage("profile", "training.profile", lambda r: r.profile, ("data", "clean", "augment"), ("training.train",)),
+    Stage(
+        "profile",
+        "training.profile",
+        lambda r: r.profile and _with_files(r, (r.profile, r.task, r.model, r.peft, r.train)),
+        reads=("data", "clean", "augment"),
+        uses=("training.train", "training.tasks"),
+    ),
     Stage(
         "train",
         "training.train",

@@ -212,6 +212,24 @@ def test_a_killed_run_is_gone_on_with_at_its_stage_and_another_run_keeps_out(pac
     assert outcome == {"found": True, "read": 3}
 
 
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        {"train": {"bf16": True}},
+        {"peft": {"type": "lora"}},
+        {"model": {"base": "other"}},
+        {"profile": {"steps": 4}},
+    ],
+)
+def test_what_takes_the_time_is_looked_for_again_where_something_else_is_trained(
+    packages: Path, blocks: dict[str, object]
+) -> None:
+    both = ({"datasets": [{"path": "a.csv"}], "profile": {}, **more} for more in ({}, blocks))
+    before, after = ({step.name: step.folder for step in plan(recipe(packages, **whole), packages)} for whole in both)
+    assert before["data"] == after["data"]
+    assert before["profile"] != after["profile"]
+
+
 def test_recipes_that_differ_in_training_alone_share_their_data(packages: Path) -> None:
     a, b = (plan(recipe(packages, datasets=[{"path": "a.csv"}], train={"max_steps": n}), packages) for n in (1, 2))
     assert a[0].folder == b[0].folder
