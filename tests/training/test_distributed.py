@@ -14,13 +14,15 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from tests.training.train_stage import LORA, MINILM, NO_DROPOUT, STEPS, events, recipe, trained, work
+from training.block import RecipeError
 from training.recipe import Recipe
 from training.train.block import Distributed
+from training.train.check import check
 from training.train.fit import TrainingFailed
-from training.train.launch import command
+from training.train.launch import command, typed
 from training.train.run import run
 
-pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
 
 BATCH, HELD_OUT = 16, 32
 MODEL = {"base": MINILM, "max_length": 16, "config": NO_DROPOUT}
@@ -121,6 +123,20 @@ def test_every_node_has_a_command_line() -> None:
     assert block.world == 16
     assert {"--nnodes=2", "--nproc-per-node=8", "--rdzv-endpoint=10.0.0.1:29500"} < set(first) & set(second)
     assert ("--node-rank=0" in first, "--node-rank=1" in second) == (True, True)
+
+
+def test_the_line_for_another_node_sets_its_threads_and_can_be_typed_in_a_shell(tmp_path: Path) -> None:
+    block = Distributed(strategy="hybrid", nodes=2, processes=2, tensor=2, rendezvous="10.0.0.1:29500", threads=3)
+    spec = tmp_path / "with a space" / "work.json"
+    echoed = typed(block, spec, 1).replace(sys.executable, "sh -c 'echo $OMP_NUM_THREADS \"$@\"' sh", 1)
+    words = subprocess.run(echoed, shell=True, capture_output=True, text=True, check=True).stdout
+    assert words == f"3 {' '.join(command(block, spec, 1)[1:])}\n"
+
+
+@pytest.mark.parametrize(("task", "words"), [("object-detection", "are lists"), ("embedding", "a loss of its own")])
+def test_what_the_sharded_loop_cannot_train_is_refused(task: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=f"{task} .*{words}, which ddp .*, but not fsdp"):
+        check(recipe(task=task, distributed={"strategy": "fsdp", "processes": 2}))
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,12 @@
 import math
 
 import pytest
+from datasets import Dataset
 from sacrebleu.metrics import BLEU, CHRF
 
-from training.evaluate.generated import measure_likelihoods, measure_texts, signatures, tokenizer_of
+from training.evaluate.generated import measure_texts, signatures, tokenizer_of
+from training.evaluate.run import details
+from training.tasks.language import Guessed, measure_guesses
 
 ENGLISH = ["The water runs from the gate to the turbines.", "A headrace leads water."]
 # The comma between Chinese clauses, which looks like ours.
@@ -53,12 +56,19 @@ def test_signatures_say_how_texts_were_cut_and_by_which_version():
     assert "characters of Chinese" in told["rouge"]
 
 
+@pytest.mark.parametrize("column", ["target", "caption"])
+def test_whatever_texts_are_held_against_their_signatures_are_told(column):
+    rows = Dataset.from_list([{column: text} for text in ENGLISH])
+    assert details(ENGLISH, rows, 10) == {"signatures": signatures(ENGLISH, ENGLISH)}
+
+
 def test_perplexity_is_of_tokens_not_of_texts():
-    certain = measure_likelihoods([(0.0, 10)])
-    assert certain == {"loss": 0.0, "perplexity": 1.0}
+    certain = measure_guesses([Guessed(0.0, 10, 10)])
+    assert certain == {"perplexity": 1.0, "loss": 0.0, "token_accuracy": 1.0}
     # Uniform over 50 tokens, in texts of 1 and of 9.
-    uniform = measure_likelihoods([(-math.log(50), 1), (-9 * math.log(50), 9)])
+    uniform = measure_guesses([Guessed(math.log(50), 1, 1), Guessed(9 * math.log(50), 9, 0)])
     assert uniform["perplexity"] == pytest.approx(50.0)
+    assert uniform["token_accuracy"] == pytest.approx(0.1)
 
 
 ROUGES = ("rouge1", "rouge2", "rougeL")

@@ -14,7 +14,6 @@ from training.tasks.base import Model
 from training.tasks.text_classification import TextClassification
 from training.train.fit import TrainingFailed, fit
 from training.train.monitor.log import RunLog, read
-from training.train.monitor.watch import lines
 from training.train.settings import MonitorSettings
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
@@ -160,11 +159,3 @@ def test_the_log_goes_on_after_the_step_that_it_is_told(tmp_path: Path) -> None:
     log.begin(2)
     assert [(event["event"], event.get("step")) for event in read(path)] == [("begin", None), ("step", 1), ("step", 2)]
     assert json.loads(path.read_text().splitlines()[1])["loss"] == "nan"
-
-
-def test_what_is_watched_ends_with_the_run(tmp_path: Path) -> None:
-    job = work(tmp_path, recipe(train={**STEPS, "max_steps": 3}))
-    fit(job, MonitorSettings())
-    shown = list(lines(job.folder))
-    assert any("3/3" in line and "loss" in line for line in shown)
-    assert any("validation" in line for line in shown)

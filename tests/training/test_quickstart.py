@@ -13,7 +13,7 @@ import pytest
 
 from headrace.data_folder import DataFolder
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
 RUN = "from nbclient.cli import main; main()"

@@ -97,7 +97,7 @@ def test_a_version_goes_into_the_registry_with_all_that_made_it(made: Made, tmp_
     assert manifest.metrics["accuracy"] == made.evaluated["metrics"]["fp32"]["accuracy"]["value"]
     assert manifest.provenance["data"] == "f" * 64
     assert manifest.provenance["test_rows"] == made.evaluated["rows_digest"]
-    assert manifest.provenance["packages"].keys() >= {"torch", "transformers", "onnxruntime"}
+    assert manifest.provenance["packages"].keys() >= {"torch", "transformers", "onnxruntime", "peft", "trl", "datasets"}
     assert {"golden.json", "metrics.json", "recipe.yaml", "onnx/model_quantized.onnx"} <= {
         file.path for file in manifest.files
     }

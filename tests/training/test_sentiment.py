@@ -18,7 +18,7 @@ from training import sentiment
 from training.sentiment import Example
 
 # Whatever torch's own exporter has deprecated of torch's is not ours to fix; a busy machine trains slowly.
-pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default"), pytest.mark.timeout(1800)]
 
 BAR = 0.79  # of held-out accuracy; always saying the more frequent label has 0.53
 

@@ -26,7 +26,7 @@ from training.stage import ROWS, Work
 from training.tasks.open import TASKS, open_task
 from training.train.run import run as train
 
-pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
 STAGES = {"train": train, "export": export, "evaluate": evaluate, "register": register}
 FEW = 6  # steps, after which it differs from its base
 

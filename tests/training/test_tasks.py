@@ -19,7 +19,7 @@ from training.tasks.source import locate
 from training.tasks.token_classification import spans
 from training.train.run import run
 
-pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("name", [task.name for task in TASKS])

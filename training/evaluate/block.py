@@ -22,7 +22,7 @@ class Evaluate(Block):
     """The torch model and every exported variant, on the test rows (the first `rows` of them, where given).
 
     `resamples` bootstrap samples of the rows give each metric's interval at `confidence`. `bins` are those of the
-    reliability diagram.
+    reliability diagram; the metric `calibration_error` is always over ten, so that versions can be compared by it.
     """
 
     rows: int | None = Field(None, ge=1)

@@ -1,6 +1,5 @@
-"""Figures for texts that a model wrote (BLEU and chrF by sacrebleu, ROUGE by rouge-score) or only read."""
+"""Figures for texts that a model wrote: BLEU and chrF by sacrebleu, ROUGE by rouge-score."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
@@ -31,13 +30,6 @@ def measure_texts(hypotheses: Sequence[str], references: Sequence[str]) -> dict[
         "chrf": float(_metric("chrf", tokenizer)._compute_score_from_stats(chrf.tolist()).score),
         **{name: 100 * fmean(one.rouge[name] for one in counted) for name in ROUGES},
     }
-
-
-def measure_likelihoods(likelihoods: Sequence[tuple[float, int]]) -> dict[str, float]:
-    """Mean loss of a token and perplexity, of each text's log likelihood (natural) and its number of tokens."""
-    total, tokens = sum(one for one, _ in likelihoods), sum(count for _, count in likelihoods)
-    loss = -total / max(1, tokens)
-    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}  # beyond which no float goes
 
 
 class _Counted(NamedTuple):

@@ -19,6 +19,7 @@ from training.tasks.open import open_task
 
 TORCH: Final = "torch"
 MISTAKES: Final = 10
+WRITTEN: Final = ("target", "caption")  # what a text of the model's own is held against
 
 
 def run(work: Work) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def run(work: Work) -> dict[str, Any]:
         "confidence": block.confidence,
         "served": served,
         "metrics": metrics,
-        **_details(predictions[served], rows, block.bins),
+        **details(predictions[served], rows, block.bins),
     }
 
 
@@ -76,7 +77,8 @@ def _variants(artifact: Path, exported: dict[str, Any]) -> dict[str, Run]:
     return {name: session(artifact / FILES[name]) for name in FILES if name in exported}
 
 
-def _details(predictions: Sequence[Any], rows: Dataset, bins: int) -> dict[str, Any]:
+def details(predictions: Sequence[Any], rows: Dataset, bins: int) -> dict[str, Any]:
+    """What else there is to say of the answers: what a classifier got wrong, how texts were counted."""
     if "label" in rows.column_names and classes.is_classified(predictions):
         truth = rows["label"][:]
         texts = rows["text"][:] if "text" in rows.column_names else [""] * len(rows)
@@ -84,8 +86,9 @@ def _details(predictions: Sequence[Any], rows: Dataset, bins: int) -> dict[str, 
             "classes": classes.details(predictions, truth, bins),
             "mistakes": classes.mistakes(predictions, truth, texts)[:MISTAKES],
         }
-    if "target" in rows.column_names and all(isinstance(text, str) for text in predictions):
-        return {"signatures": signatures(predictions, rows["target"][:])}
+    column = next((name for name in WRITTEN if name in rows.column_names), None)
+    if column is not None and all(isinstance(text, str) for text in predictions):
+        return {"signatures": signatures(predictions, rows[column][:])}
     return {}
 
 

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 # What a worker's answer may be off on another machine: products of int8 are not the same on every processor.
 TOLERANCES: Final[Mapping[Variant, float]] = {"fp32": 1e-4, "fp16": 5e-3, "int8": 2e-2, "int8-static": 2e-2}
 MOST_GOLDEN: Final = 8_000_000
-PACKAGES: Final = ("onnx", "onnxruntime", "onnxscript", "torch", "transformers")
+PACKAGES: Final = (
+    "accelerate", "datasets", "onnx", "onnxruntime", "onnxruntime-genai", "onnxscript", "peft", "torch", "transformers",
+    "trl",
+)  # fmt: skip
 
 
 def describe(work: Work, task: Task, model: Model, trained: Path, graph: Path, folder: Path) -> dict[str, Any]:

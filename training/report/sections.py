@@ -121,7 +121,7 @@ def evaluate(outcomes: Mapping[str, Outcome]) -> Section | None:
         head = ("label", "precision", "recall", "f1", "rows")
         parts.append(_table(head, [{"label": label, **of} for label, of in classes["by_label"].items()]))
         parts.append(plots.reliability("Reliability", classes["reliability"]))
-        parts.append(Text(f"Expected calibration error: {classes['calibration_error']:.4f}"))
+        parts.append(Text(f"Expected calibration error over these bins: {classes['calibration_error']:.4f}"))
     if signatures := found.get("signatures"):
         parts.append(Lines([f"{name}: {signature}" for name, signature in signatures.items()]))
     if mistakes := found.get("mistakes"):

@@ -54,6 +54,7 @@ class Task(ABC):
     peft: ClassVar[str | None] = None  # of peft.TaskType
     outputs: ClassVar[tuple[str, ...]] = ("logits",)  # of the exported graph, among what the model's forward gives
     targets: ClassVar[tuple[str, ...]] = ("labels",)  # of the features, what the loss is taken against
+    tensors_only: ClassVar[bool] = True  # in a batch; no lists of tensors
     metric: ClassVar[str]  # of `measure`: what versions are compared by
     higher_is_better: ClassVar[bool] = True
 

@@ -31,6 +31,7 @@ class ObjectDetection(ImageTask):
     }
     auto = "AutoModelForObjectDetection"
     outputs = ("logits", "pred_boxes")
+    tensors_only = False  # as many boxes as each image has
     metric = "average_precision"
 
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:

@@ -53,6 +53,8 @@ def _check_sharded(recipe: "Recipe", task: Task, strategy: str) -> None:
 
     if task.trainer() is not Trainer:
         raise RecipeError(f"distributed: {task.name} has a loss of its own, which ddp knows, but not {strategy}")
+    if not task.tensors_only:
+        raise RecipeError(f"distributed: the labels of {task.name} are lists, which ddp shares out, but not {strategy}")
     if recipe.peft is not None:
         raise RecipeError(f"distributed: adapters are trained with ddp only, not {strategy}")
     check_keys(recipe.train, OBEYED, "train", f"training with the strategy {strategy}")

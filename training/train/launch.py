@@ -23,7 +23,7 @@ def launch(work: Work) -> None:
     spec = work.folder / SPEC
     spec.write_text(describe(work))
     for rank in range(1, block.nodes):
-        work.say(f"start on node {rank}, with the same folders: {shlex.join(command(block, spec, rank))}")
+        work.say(f"start on node {rank}, with the same folders: {typed(block, spec, rank)}")
     process = subprocess.Popen(
         [sys.executable, "-m", "training.train.tied", str(os.getpid()), *command(block, spec, 0)[3:]],
         env={**os.environ, "OMP_NUM_THREADS": str(block.threads)},
@@ -40,6 +40,12 @@ def launch(work: Work) -> None:
             tail.append(line)
     if process.wait() != 0 or not (work.folder / RESULT).is_file():
         raise TrainingFailed(f"torchrun ended with status {process.returncode}:\n{''.join(tail)}")
+
+
+def typed(block: Distributed, spec: Path, rank: int) -> str:
+    """What a person types on the node of that rank."""
+    # torchrun would set the threads to 1.
+    return f"OMP_NUM_THREADS={block.threads} {shlex.join(command(block, spec, rank))}"
 
 
 def command(block: Distributed, spec: Path, rank: int) -> list[str]:
