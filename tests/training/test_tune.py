@@ -64,6 +64,18 @@ def test_the_best_is_served_and_the_others_stay(tmp_path):
         assert (tmp_path / "artifact" / chosen.golden).is_file()
 
 
+def test_threads_are_shared_by_the_instances_and_the_best_of_both_is_served(tmp_path):
+    tune = {"threads": [1, 2], "instances": [1, 2], "max_rows": [8], "seconds": 0.3, "in_flight": 16}
+    recipe = trained().recipe(export={"variants": ["fp32"], "parity_rows": 32, "metric_drop": 0.1, "tune": tune})
+    outcome = run(trained().work(recipe, tmp_path))
+    tried = outcome["tuned"]["tried"]
+    assert [(one["threads"], one["instances"]) for one in tried] == [(1, 1), (2, 1), (2, 2)]
+    assert all(one["error"] == "" and one["rows_per_s"] > 0 for one in tried)
+    best = max(tried, key=lambda one: one["rows_per_s"])
+    engine = import_model(tmp_path / "artifact").manifest.engine
+    assert (engine.threads, engine.instances) == (best["threads"] // best["instances"], best["instances"])
+
+
 def test_a_version_that_cannot_be_loaded_is_an_error_of_the_measurement(tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"no graph")
     (tmp_path / "requests.json").write_text("[]")
