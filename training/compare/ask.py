@@ -46,12 +46,12 @@ class Service:
         return {output["name"]: _array(output) for output in self._infer(tensors)}
 
     def rows(self, asked: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
-        """The only output's element for each of the inputs, which hold one row each."""
+        """The only output's row for each of the inputs, which hold one row each."""
         for at in range(0, len(asked), BATCH):
             some = asked[at : at + BATCH]
             shape = [len(some), *some[0]["shape"][1:]]
             (output,) = self._infer([{**some[0], "shape": shape, "data": [one for row in some for one in row["data"]]}])
-            yield from output["data"]
+            yield from np.asarray(output["data"]).reshape(output["shape"])
 
     def _infer(self, tensors: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:
@@ -61,10 +61,14 @@ class Service:
             raise ServingUnknown(f"{self._client.base_url} cannot be asked: {error}") from error
         if answer.status_code != 200:
             raise ServingUnknown(f"POST {self._path} was answered {answer.status_code}: {answer.text[:300]}")
-        response = answer.json()
-        if self.version not in (None, response["model_version"]):
+        try:
+            response = answer.json()
+            version = response["model_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServingUnknown(f"what answers at {self._client.base_url} is no headrace gateway") from error
+        if self.version not in (None, version):
             raise ServingUnknown("the alias was pointed at another version meanwhile: run it again")
-        self.version = response["model_version"]
+        self.version = version
         outputs: list[dict[str, Any]] = response["outputs"]
         return outputs
 
@@ -76,16 +80,27 @@ def ask(block: Against, name: str, task: Task, model: Model, run: Run, rows: "Da
     """
     with httpx.Client(base_url=block.url, timeout=TIMEOUT) as client:
         service = Service(client, block.model or name, block.alias)
-        match task.serving(model)["task"]:
-            case "tensors" | "tabular":
-                predictions = task.predict(service.run, model, rows)
-            case "text-classification":
-                asked = [given for given, _ in task.golden(run, model, rows)]
-                predictions = [_scores(row, model.labels) for row in service.rows(asked)]
-            case other:
-                raise ServingUnknown(f"the answers of a {other} model are in no form that could be measured here")
+        try:
+            predictions = _asked(service, task, model, run, rows)
+        except (IndexError, KeyError, ValueError) as error:  # it was trained for other labels, or for something else
+            raise ServingUnknown(f"its answers are not such as the new model gives: {error!r}") from error
         assert service.version is not None  # it has answered
         return service.version, predictions
+
+
+def _asked(service: Service, task: Task, model: Model, run: Run, rows: "Dataset") -> list[Any]:
+    match task.serving(model)["task"]:
+        case "tensors" | "tabular":
+            return task.predict(service.run, model, rows)
+        case "text-classification":
+            asked = [given for given, _ in task.golden(run, model, rows)]
+            return [_scores(str(row), model.labels) for row in service.rows(asked)]
+        case "sentence-embedding":
+            texts = [*rows["text"], *rows["text_pair"]]
+            asked = [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [text]} for text in texts]
+            return list(np.stack(np.split(np.array(list(service.rows(asked)), np.float64), 2), axis=1))
+        case other:
+            raise ServingUnknown(f"the answers of a {other} model are in no form that could be measured here")
 
 
 def _scores(row: str, labels: Sequence[str]) -> dict[str, float]:

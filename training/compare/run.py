@@ -4,7 +4,7 @@ from typing import Any
 
 from training.compare.ask import ServingUnknown, ask
 from training.evaluate.intervals import differences, intervals
-from training.evaluate.run import measured, test_rows, told
+from training.evaluate.run import judged_on, measured, told
 from training.export.run import ARTIFACT
 from training.export.session import session
 from training.export.variants import FILES
@@ -19,7 +19,7 @@ def run(work: Work) -> dict[str, Any]:
     """
     recipe, block = work.recipe, work.recipe.evaluate
     assert block.against is not None  # the stage is left out otherwise
-    task, rows = open_task(recipe.task), test_rows(work)
+    task, rows = open_task(recipe.task), judged_on(work)
     model = task.load(work.inputs["train"] / "model")
     served = session(work.inputs["export"] / ARTIFACT / FILES[work.outcomes["export"]["served"]])
     where = {"url": block.against.url, "alias": block.against.alias, "model": block.against.model or recipe.name}

@@ -26,7 +26,7 @@ def run(work: Work) -> dict[str, Any]:
     """The metrics of every variant with their intervals; of the one that serves, what it gets wrong."""
     recipe, block = work.recipe, work.recipe.evaluate
     task = open_task(recipe.task)
-    rows = test_rows(work)
+    rows = judged_on(work)
     model = task.load(work.inputs["train"] / "model")
     artifact, exported = work.inputs["export"] / ARTIFACT, work.outcomes["export"]
     runs = {TORCH: task.eager(model), **_variants(artifact, exported["variants"])}
@@ -50,7 +50,7 @@ def run(work: Work) -> dict[str, Any]:
     }
 
 
-def test_rows(work: Work) -> Dataset:
+def judged_on(work: Work) -> Dataset:
     """Those that the recipe has the model judged on."""
     rows, count = load_from_disk(str(work.rows))["test"], work.recipe.evaluate.rows
     return rows if count is None else rows.select(range(min(count, len(rows))))
