@@ -29,6 +29,8 @@ from training.train.run import run as train
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
 STAGES = {"train": train, "export": export, "evaluate": evaluate, "register": register}
 FEW = 6  # steps, after which it differs from its base
+# Where the outputs are no logits: in the unit of the target, which goes to 346.
+INT8 = {"tabular-regression": 20.0}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,7 @@ def _made(name: str, url: str, folder: Path) -> dict[str, Any]:
     rows, model, options, _ = case(name)
     if name == "chat":
         model = {**model, "tokenizer": str(with_chat_template(folder / "tokenizer"))}
+    tolerance = {"int8": INT8[name]} if name in INT8 else {}
     recipe = Recipe.model_validate(
         {
             "name": name,
@@ -81,7 +84,8 @@ def _made(name: str, url: str, folder: Path) -> dict[str, Any]:
             "datasets": [{"path": "none"}],
             "model": model,
             "train": {**STEPS, **options, "max_steps": FEW, "save_strategy": "no", "load_best_model_at_end": False},
-            "export": {"parity_rows": 16, "golden_rows": 2, "metric_drop": 1e9, "tolerance": {"int8": 9}},
+            # A metric on sixteen rows after so few steps moves with every one of them.
+            "export": {"parity_rows": 16, "golden_rows": 2, "metric_drop": 1e9, "tolerance": tolerance},
             "evaluate": {"rows": 12, "resamples": 5},
             "register": {"url": url, "promote": "stable"},
         }
