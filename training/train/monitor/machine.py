@@ -50,7 +50,11 @@ class Machine:
         return total
 
 
-def _gpu() -> tuple[int, float] | tuple[()]:
+def _gpu() -> tuple[int, float | None] | tuple[()]:
+    """The memory and the utilization of the GPU, nothing without one."""
     if not torch.cuda.is_available():
         return ()
-    return torch.cuda.memory_allocated(), torch.cuda.utilization() / 100
+    utilization = None
+    with suppress(Exception):  # no nvidia-ml-py, no driver for it, a part of a GPU: a figure less is no reason to stop
+        utilization = torch.cuda.utilization() / 100
+    return torch.cuda.memory_allocated(), utilization

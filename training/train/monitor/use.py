@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Use:
-    """`cpu` in cores, memory in bytes; `gpu` from 0 to 1, and None without a GPU."""
+    """`cpu` in cores, memory in bytes; `gpu` from 0 to 1. None without a GPU, `gpu` also where it does not tell."""
 
     cpu: float
     memory: int
