@@ -1,4 +1,5 @@
 import json
+import socket
 import time
 import urllib.request
 from collections import Counter
@@ -6,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from prometheus_client.parser import text_string_to_metric_families
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -14,6 +16,8 @@ from training.tasks.base import Model
 from training.tasks.text_classification import TextClassification
 from training.train.fit import TrainingFailed, fit
 from training.train.monitor.log import RunLog, read
+from training.train.monitor.machine import _gpu
+from training.train.monitor.prometheus import MetricsUnserved
 from training.train.settings import MonitorSettings
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
@@ -145,6 +149,32 @@ def test_a_sound_run_raises_no_alert(tmp_path: Path) -> None:
     job = work(tmp_path, recipe(train={**STEPS, "max_steps": 12}))
     fit(job, MonitorSettings(alert_window=4))
     assert events(job.folder, "alert") == []
+
+
+def test_a_run_that_fails_before_its_first_step_says_what_it_failed_of(tmp_path: Path) -> None:
+    job = work(tmp_path, recipe(model=TINY, train={**STEPS, "max_steps": 2, "optim": "adamw_anyprecision"}))
+    with pytest.raises(ValueError, match="torchdistx"):
+        fit(job, MonitorSettings())
+
+
+def test_a_port_in_use_is_named_with_the_setting_that_asks_for_it(tmp_path: Path) -> None:
+    job = work(tmp_path, recipe(model=TINY, train={**STEPS, "max_steps": 2}))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(MetricsUnserved, match=f"127.0.0.1:{port}.* set HEADRACE_TRAINING_METRICS_PORT"):
+            fit(job, MonitorSettings(metrics_port=port))
+
+
+def test_a_gpu_that_does_not_tell_how_busy_it_is_is_trained_on_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> int:
+        raise ModuleNotFoundError("nvidia-ml-py does not seem to be installed")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 5)
+    monkeypatch.setattr(torch.cuda, "utilization", missing)
+    assert _gpu() == (5, None)
+    monkeypatch.setattr(torch.cuda, "utilization", lambda: 40)
+    assert _gpu() == (5, 0.4)
 
 
 def test_the_log_goes_on_after_the_step_that_it_is_told(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from training.block import RecipeError, check_keys
 from training.tasks.base import Model, Task
 from training.tasks.network import ADAPTER
+from training.train.values import check_values
 
 if TYPE_CHECKING:
     from training.train.block import Peft
@@ -31,6 +32,9 @@ def options(peft: "Peft", task: Task) -> Any:
         raise RecipeError(f"peft: the task {task.name} has no adapters; leave the block out")
     kind = LoraConfig if peft.type == "lora" else PromptTuningConfig
     check_keys(peft.options, {field.name for field in fields(kind)} - set(_OWNED), "peft", f"peft.{kind.__name__}")
+    check_values(peft.options, kind, "peft")
+    if kind is PromptTuningConfig and "num_virtual_tokens" not in peft.options:
+        raise RecipeError("peft.num_virtual_tokens: prompt-tuning needs it: how many tokens it learns, 20 for example")
     try:
         return kind(task_type=TaskType[task.peft], **peft.options)
     except (TypeError, ValueError) as error:

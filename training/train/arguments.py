@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from training.block import RecipeError, check_keys
 from training.tasks.base import Model, Task
+from training.train.values import check_values
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
@@ -35,6 +36,7 @@ def arguments(recipe: "Recipe", task: Task, folder: Path) -> "TrainingArguments"
     given, kind = recipe.train, task.arguments()
     known = {field.name for field in fields(kind) if field.init}
     check_keys(given, known - set(OWNED), "train", f"transformers.{kind.__name__}")
+    check_values(given, kind, "train")
     chosen = {**DEFAULTS, **given}
     # The best checkpoint can only be kept where each one that is saved has been evaluated.
     chosen.setdefault("save_strategy", chosen["eval_strategy"] if chosen["eval_strategy"] != "no" else "steps")

@@ -119,7 +119,8 @@ class Watchdog:
     def stop(self) -> None:
         self._over = True
         self._heard.set()
-        self._thread.join()
+        if self._thread.is_alive():  # training may fail before it begins, and what it failed of is to be seen
+            self._thread.join()
 
     def _watch(self) -> None:
         while self._heard.wait(self._seconds):

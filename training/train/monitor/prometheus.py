@@ -30,6 +30,10 @@ GAUGES: Final = {
 }
 
 
+class MetricsUnserved(Exception):
+    """The port that was asked for cannot be had."""
+
+
 class Metrics:
     """`headrace_training_*`, with the labels `model`, the recipe's name, and `run`, the stage's folder."""
 
@@ -53,9 +57,14 @@ class Metrics:
     def start(self, planned: int) -> None:
         """Serve, where the settings name a port: `port` says which one was taken."""
         if self._settings.metrics_port is not None:
-            self._server, _ = start_http_server(
-                self._settings.metrics_port, self._settings.metrics_host, self._registry
-            )
+            host, port = self._settings.metrics_host, self._settings.metrics_port
+            try:
+                self._server, _ = start_http_server(port, host, self._registry)
+            except OSError as error:
+                raise MetricsUnserved(
+                    f"no metrics can be served on {host}:{port}, {error.strerror}: set HEADRACE_TRAINING_METRICS_PORT "
+                    "to another port, to 0 for any free one, or leave it out"
+                ) from error
             self.port = self._server.server_port
         self._set(running=1, steps_planned=planned)
 

@@ -1,0 +1,41 @@
+"""Whether what a recipe gives a library's dataclass is of the type that the class says, which it does not check."""
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, Final, get_args, get_type_hints
+
+from training.block import RecipeError
+
+_WORDS: Final[Mapping[Any, str]] = {bool: "true or false", int: "a whole number", float: "a number"}
+_ABOVE_ZERO: Final = (
+    "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps", "num_train_epochs",
+    "r", "num_virtual_tokens",
+)  # fmt: skip
+
+
+def check_values(given: Mapping[str, Any], kind: type, where: str) -> None:
+    """Raise RecipeError where `given`, whose keys `kind` takes, has another thing in the place of a number or a bool.
+
+    What else a class takes, such as names and objects, is left to the class.
+    """
+    hints = get_type_hints(kind)
+    wrong = [
+        f"{where}.{key} is {value!r}, where {wanted} is wanted"
+        for key, value in given.items()
+        if (wanted := _wanted(key, value, set(get_args(hints[key]) or (hints[key],)))) is not None
+    ]
+    if wrong:
+        raise RecipeError("\n".join(wrong))
+
+
+def _wanted(key: str, value: Any, kinds: set[Any]) -> str | None:
+    """What should stand there; None where the value will do."""
+    if value is None and NoneType in kinds:
+        return None
+    kinds = kinds - {NoneType}
+    if len(kinds) != 1 or (kind := kinds.pop()) not in _WORDS:
+        return None
+    fits = (int, float) if kind is float else kind
+    if not isinstance(value, fits) or (isinstance(value, bool) and kind is not bool):  # a bool is an int in Python
+        return _WORDS[kind]
+    return f"{_WORDS[kind]} above 0" if key in _ABOVE_ZERO and value <= 0 else None
