@@ -8,16 +8,26 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from tests.training.cases import case
 from tests.training.train_stage import LORA, MINILM, SMALL, STEPS, TINY, digest, events, recipe, trained, work
 from training.block import RecipeError
-from training.tasks.open import open_task
+from training.tasks.base import Task
+from training.tasks.open import TASKS, open_task
 from training.tasks.source import locate
 from training.train.check import check
 from training.train.run import run
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+
+
+def seeing(config: dict[str, Any], **processor: Any) -> dict[str, Any]:
+    return {"task": "object-detection", "model": {"config": config, "processor": processor}}
+
+
+def hearing(model_type: str, **processor: Any) -> dict[str, Any]:
+    return {"task": "audio-classification", "model": {"config": {"model_type": model_type}, "processor": processor}}
 
 
 def base() -> dict[str, torch.Tensor]:
@@ -154,6 +164,25 @@ def test_prompt_tuning_leaves_the_body_as_it_was_and_answers_otherwise(tmp_path:
         ({"peft": {"type": "prompt-tuning", "r": 1}}, "peft.r: peft.PromptTuningConfig takes no such key"),
         ({"model": {"base": MINILM, "config": {"hiden_size": 3}}}, "config.hiden_size: .*did you mean hidden_size?"),
         ({"model": {"config": {"model_type": "brt"}}}, "model.config.model_type.brt: .*did you mean bert?"),
+        ({"model": {"config": {"model_type": 7}}}, "model.config.model_type.7: transformers takes no such key"),
+        ({"model": {"base": "./nowhere"}}, "model.base: .*nowhere is not a folder"),
+        ({"model": {"base": MINILM, "tokenizer": "/no/words"}}, "model.tokenizer: /no/words is not a folder"),
+        ({"model": {"base": "tests", "config": {"hidden_size": 2}}}, "model.base: Unrecognized model in tests"),
+        ({"model": {"base": MINILM, "processor": {"size": 32}}}, "model.processor: text-classification sees no images"),
+        (
+            seeing({"model_type": "resnet"}, sise=32, image_meen=[0.5]),
+            "(?s)processor.sise: .*ViTImageProcessorPil.*did you mean size.*processor.image_meen: .*mean image_mean",
+        ),
+        (hearing("audio-spectrogram-transformer", mel_bins=32), "mel_bins: .*ASTFeatureExtractor.*mean num_mel_bins"),
+        (hearing("bert", sampling_rate=8000), "model.config.model_type: bert hears no sounds"),
+        (
+            seeing({"model_type": "detr", "backbone_config": {"model_type": "resnet", "dephts": [1]}}),
+            "model.config.backbone_config.dephts: transformers.ResNetConfig .*did you mean depths",
+        ),
+        (
+            seeing({"model_type": "detr", "backbone_config": {"depths": [1]}}),
+            "model.config.backbone_config needs its model_type",
+        ),
         ({"model": {"base": "package:no_such/model", "config": {"x": 1}}}, "package no-such is not installed"),
         ({"task": "txt-classification"}, "text-classification"),
         ({"distributed": {"strategy": "fsdp"}, "train": {"optim": "sgd"}}, "train.optim: .*the strategy fsdp"),
@@ -163,6 +192,21 @@ def test_prompt_tuning_leaves_the_body_as_it_was_and_answers_otherwise(tmp_path:
 def test_a_recipe_that_cannot_be_trained_is_refused_beforehand(blocks: dict[str, Any], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         check(recipe(**blocks))
+
+
+def test_a_hub_that_cannot_be_reached_is_told_with_the_key_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*arguments: Any, **options: Any) -> None:
+        raise OSError("We couldn't connect to the hub")
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", away)
+    with pytest.raises(RecipeError, match=r"model\.base: We couldn't connect"):
+        check(recipe(model={"base": "some/model", "config": {"hidden_size": 8}}))
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_a_recipe_that_can_be_trained_is_not_refused(task: type[Task]) -> None:
+    _, model, train, _ = case(task.name)
+    check(recipe(task=task.name, model=model or {"base": MINILM}, train=train))
 
 
 def test_a_killed_run_resumes_and_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from training.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Arrays, Model, Run, Task
 from training.tasks.network import start
@@ -17,7 +18,6 @@ from training.tasks.source import locate
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
-    from transformers import PreTrainedModel
 
     from training.recipe import Recipe
 
@@ -33,8 +33,10 @@ class AudioTask(Task):
     """
 
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
-        network = start(self.auto, recipe, labels)
-        return Model(network, start_extractor(recipe, network))
+        return Model(start(self.auto, recipe, labels), start_extractor(recipe))
+
+    def plain_processor(self, recipe: "Recipe") -> Any:
+        return start_extractor(recipe, plain=True)
 
     def load_processor(self, folder: Path) -> Any:
         from transformers import AutoFeatureExtractor
@@ -79,14 +81,17 @@ class AudioTask(Task):
         return tensors.golden(self, run, model, rows)
 
 
-def start_extractor(recipe: "Recipe", network: "PreTrainedModel") -> Any:
-    """The feature extractor of the recipe's base, or that of the model's kind, with what the recipe says of it."""
-    from transformers import AutoFeatureExtractor
+def start_extractor(recipe: "Recipe", *, plain: bool = False) -> Any:
+    """The feature extractor of the recipe's base, or of the model's type, with what the recipe says unless `plain`."""
+    from transformers import CONFIG_MAPPING, AutoFeatureExtractor
     from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
 
-    given = recipe.model.processor
+    given = {} if plain else recipe.model.processor
     if recipe.model.base is None:
-        return FEATURE_EXTRACTOR_MAPPING[type(network.config)](**given)
+        kind = recipe.model.config["model_type"]
+        if CONFIG_MAPPING[kind] not in FEATURE_EXTRACTOR_MAPPING:
+            raise RecipeError(f"model.config.model_type: {kind} hears no sounds: wav2vec2, hubert, wavlm ...")
+        return FEATURE_EXTRACTOR_MAPPING[CONFIG_MAPPING[kind]](**given)
     return AutoFeatureExtractor.from_pretrained(locate(recipe.model.base, recipe.folder), **given)
 
 

@@ -66,6 +66,10 @@ class Task(ABC):
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
         """What training starts from: the recipe's base, or weights drawn anew for its config."""
 
+    def plain_processor(self, recipe: "Recipe") -> Any:
+        """What the recipe's `model.processor` changes, as it is without; None of a task without images or sounds."""
+        return None
+
     def load(self, folder: Path) -> Model:
         """A model that `save` wrote, in the eval mode."""
         return Model(load(self.auto, folder), self.load_processor(folder))

@@ -31,6 +31,9 @@ class ImageTask(Task):
     def start(self, recipe: "Recipe", labels: "Sequence[str]") -> Model:
         return Model(start(self.auto, recipe, labels), start_processor(recipe))
 
+    def plain_processor(self, recipe: "Recipe") -> Any:
+        return start_processor(recipe, plain=True)
+
     def load_processor(self, folder: Path) -> Any:
         from transformers import AutoImageProcessor
 
@@ -96,11 +99,11 @@ class ImageTask(Task):
         return tensors.golden(self, run, model, rows)
 
 
-def start_processor(recipe: "Recipe") -> Any:
-    """The image processor of the recipe's base, or ViT's, with what the recipe says of it."""
+def start_processor(recipe: "Recipe", *, plain: bool = False) -> Any:
+    """The image processor of the recipe's base, or ViT's, with what the recipe says of it unless it is `plain`."""
     from transformers import AutoImageProcessor, ViTImageProcessorPil
 
-    given = recipe.model.processor
+    given = {} if plain else recipe.model.processor
     if recipe.model.base is None:
         return ViTImageProcessorPil(**given)
     return AutoImageProcessor.from_pretrained(locate(recipe.model.base, recipe.folder), **given)

@@ -46,8 +46,7 @@ class SpeechRecognition(AudioTask):
             "ctc_loss_reduction": "mean",  # or the batch size would change the steps
             "ctc_zero_infinity": True,  # of what is said faster than there are pieces
         }
-        network = start(self.auto, recipe, more=head)
-        return Model(network, Wav2Vec2Processor(start_extractor(recipe, network), tokenizer))
+        return Model(start(self.auto, recipe, more=head), Wav2Vec2Processor(start_extractor(recipe), tokenizer))
 
     def load_processor(self, folder: Path) -> Any:
         from transformers import Wav2Vec2Processor

@@ -1,15 +1,14 @@
 """Whether a recipe can be trained, said before anything that takes long."""
 
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from training.block import RecipeError, check_keys
 from training.tasks.base import Task
 from training.tasks.open import open_task
-from training.tasks.source import locate
 from training.train.adapter import options
 from training.train.arguments import arguments
+from training.train.check_model import check_model
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -28,24 +27,9 @@ def check(recipe: "Recipe") -> None:
     arguments(recipe, task, Path())
     if recipe.peft is not None:
         options(recipe.peft, task)
-    if recipe.model.config:
-        _check_config(recipe)
+    check_model(recipe, task)
     if recipe.distributed is not None and recipe.distributed.strategy != "ddp":
         _check_sharded(recipe, task, recipe.distributed.strategy)
-
-
-def _check_config(recipe: "Recipe") -> None:
-    from transformers import CONFIG_MAPPING, AutoConfig
-
-    given = recipe.model.config
-    if recipe.model.base is None:
-        kind = given["model_type"]
-        if kind not in CONFIG_MAPPING:
-            check_keys({kind: None}, CONFIG_MAPPING.keys(), "model.config.model_type", "transformers")
-        found = CONFIG_MAPPING[kind]
-    else:
-        found = type(AutoConfig.from_pretrained(locate(recipe.model.base, recipe.folder)))
-    check_keys(given, {*signature(found).parameters, "model_type"}, "model.config", f"transformers.{found.__name__}")
 
 
 def _check_sharded(recipe: "Recipe", task: Task, strategy: str) -> None:

@@ -1,0 +1,84 @@
+"""Whether the model that a recipe names can be had, and takes what the recipe gives it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from training.block import RecipeError, check_keys
+from training.tasks.base import Task
+from training.tasks.source import locate
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
+
+
+def check_model(recipe: "Recipe", task: Task) -> None:
+    """Raises RecipeError where it is not there, or where `config` or `processor` has a key that goes nowhere."""
+    block = recipe.model
+    for key, source in (("base", block.base), ("tokenizer", block.tokenizer)):
+        if source is not None:
+            with _told(f"model.{key}"):
+                locate(source, recipe.folder)
+    if block.config:
+        _check_config(_config_class(recipe), block.config, "model.config")
+    if block.processor:
+        _check_processor(recipe, task)
+
+
+def _config_class(recipe: "Recipe") -> type:
+    from transformers import AutoConfig
+
+    if recipe.model.base is None:
+        return _named(recipe.model.config["model_type"], "model.config.model_type")
+    with _told("model.base"):
+        return type(AutoConfig.from_pretrained(locate(recipe.model.base, recipe.folder)))
+
+
+def _named(model_type: Any, where: str) -> type:
+    """The configuration class of a type of model."""
+    from transformers import CONFIG_MAPPING
+
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
+        check_keys({str(model_type): None}, CONFIG_MAPPING.keys(), where, "transformers")
+    found: type = CONFIG_MAPPING[model_type]
+    return found
+
+
+def _check_config(kind: Any, given: Mapping[str, Any], where: str) -> None:
+    """Its keys, and those of the configurations in it: of a backbone, an encoder, a decoder."""
+    from transformers import AutoConfig
+
+    # A backbone's way to choose its layers is in no signature.
+    known = {*signature(kind).parameters, "model_type", *({"out_features", "out_indices"} & {*dir(kind)})}
+    check_keys(given, known, where, f"transformers.{kind.__name__}")
+    for key, inner in given.items():
+        part = kind.sub_configs.get(key)
+        if part is None or not isinstance(inner, Mapping):
+            continue
+        if part is AutoConfig:
+            if "model_type" not in inner:
+                raise RecipeError(f"{where}.{key} needs its model_type: resnet, vit, bert ...")
+            part = _named(inner["model_type"], f"{where}.{key}.model_type")
+        _check_config(part, inner, f"{where}.{key}")
+
+
+def _check_processor(recipe: "Recipe", task: Task) -> None:
+    with _told("model.base") if recipe.model.base else nullcontext():
+        processor = task.plain_processor(recipe)
+    if processor is None:
+        raise RecipeError(f"model.processor: {task.name} sees no images and hears no sounds: leave it out")
+    kind = type(processor)
+    # Classes name what they take in their signature or in a TypedDict; some take it out of what is left.
+    typed = getattr(kind, "valid_kwargs", None)
+    known = {*signature(kind).parameters, *(typed.__annotations__ if typed else ()), *processor.to_dict()} - {"kwargs"}
+    check_keys(recipe.model.processor, known, "model.processor", f"transformers.{kind.__name__}")
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Begin what is said of a model that can't be had with the key that names it."""
+    try:
+        yield
+    except (RecipeError, OSError, ValueError) as error:  # the last two from transformers: no such name, no way there
+        raise RecipeError(f"{where}: {error}") from error
