@@ -2,12 +2,13 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from training.block import RecipeError, nearest
 from training.data.digest import digests, named
+from training.data.split import require
 from training.recipe import Recipe
 from training.stage import Stage, Work, plain
 from training.tasks.open import open_task
@@ -46,6 +47,7 @@ STAGES: Final = (
         lambda r: _with_files(r, (r.task, r.model, r.peft, r.train, r.distributed)),
         reads=("data", "clean", "augment"),
         uses=("training.tasks",),
+        needs="validation",
         checks="training.train.check",
     ),
     Stage(
@@ -61,6 +63,7 @@ STAGES: Final = (
         lambda r: (r.task, r.evaluate.model_copy(update={"against": None})),
         ("data", "train", "export"),
         ("training.tasks",),
+        needs="test",
     ),
     Stage("compare", "training.compare", lambda r: r.evaluate.against, ("data", "train", "export"), again=True),
     Stage(
@@ -81,6 +84,7 @@ class Step:
     recipe: Recipe
     folder: Path
     inputs: Mapping[str, Path]
+    needed: Mapping[str, str] = field(default_factory=dict)  # splits that steps after it can't do without: which step
 
     @property
     def name(self) -> str:
@@ -94,7 +98,10 @@ class Step:
     def run(self, outcomes: Mapping[str, dict[str, Any]], say: Callable[[str], None]) -> dict[str, Any]:
         """Do it, unless it is done: what the report says of it. `outcomes` are those of the steps before."""
         read = {name: outcomes[name] for name in self.inputs}
-        return self.stage.run(Work(self.recipe, self.folder, self.inputs, read, say))
+        outcome = self.stage.run(Work(self.recipe, self.folder, self.inputs, read, say))
+        if self.needed:
+            require(outcome["rows"], self.needed)
+        return outcome
 
 
 def plan(recipe: Recipe, folder: Path, until: str | None = None, stages: Sequence[Stage] = STAGES) -> list[Step]:
@@ -116,7 +123,8 @@ def plan(recipe: Recipe, folder: Path, until: str | None = None, stages: Sequenc
             break
     if until is not None and until not in steps:
         raise RecipeError(f"the recipe has no stage {until!r}{nearest(until, steps)}")
-    return list(steps.values())
+    needed = {step.stage.needs: name for name, step in steps.items() if step.stage.needs is not None}
+    return [replace(step, needed=needed) if name == "data" else step for name, step in steps.items()]
 
 
 def check(steps: Sequence[Step]) -> None:

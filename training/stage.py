@@ -56,6 +56,7 @@ class Stage:
     block: Callable[["Recipe"], Any]
     reads: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()  # packages whose code its result depends on too
+    needs: str | None = None  # the split of the rows that it can't do without
     checks: str | None = None  # a module whose `check(recipe)` finds, before anything runs, what could not work
     again: bool = False
 

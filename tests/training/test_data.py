@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import DatasetDict, load_from_disk
 
-from tests.training.data_stage import data
+from tests.training.data_stage import data, recipe
 from training.block import RecipeError
 from training.data.run import DROPPED
+from training.pipeline import plan
 
 ROWS: list[dict[str, Any]] = [
     {"text": "A masterpiece, and a quiet one.", "label": "good", "stars": 5},
@@ -158,6 +160,27 @@ def test_equal_texts_with_different_labels_are_all_kept_apart(tmp_path: Path) ->
     outcome, folder = data(tmp_path, datasets=[{"path": str(path)}])
     assert outcome["dropped"] == {"contradiction": 2}
     assert [one["row"]["text"] for one in dropped(folder)] == ["NA", "na"]
+
+
+@pytest.mark.parametrize(
+    ("split", "until", "words"),
+    [
+        ({"validation": 0.0, "test": 0.3}, "train", "rows is for validation, which the stage train needs"),
+        ({"validation": 0.3, "test": 0.0}, "register", "rows is for test, which the stage evaluate needs"),
+        ({"validation": 0.01, "test": 0.3}, "train", "raise split.validation, or give a data set"),
+        ({"validation": 0.0, "test": 0.0}, "clean", None),
+        ({"validation": 0.3, "test": 0.0}, "train", None),
+    ],
+)
+def test_a_split_may_be_empty_where_no_stage_follows_that_needs_it(
+    tmp_path: Path, split: dict[str, float], until: str, words: str | None
+) -> None:
+    path = as_jsonl(tmp_path / "rows.jsonl", ROWS)
+    given = recipe(tmp_path, datasets=[{"path": str(path)}], split=split, clean={}, register={})
+    expected = nullcontext() if words is None else pytest.raises(RecipeError, match=words)
+    for _ in range(2):  # now, and where the rows are there from an earlier run
+        with expected:
+            plan(given, tmp_path / "work", until)[0].run({}, lambda line: None)
 
 
 def test_a_copy_of_a_test_row_does_not_train(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,10 +45,11 @@ def export(recipe: "Recipe", work: Path, out: Path, limit: int) -> dict[str, Any
     if LABEL not in task.columns or not {"text", "image"} & task.columns.keys():
         raise RecipeError(f"task: suspects are found among labelled texts and images, {task.name} has none")
     steps = {step.name: step for step in plan(recipe, work, until="train")}
-    steps["data"].run({}, lambda line: None)
+    data = replace(steps["data"], needed={})  # nothing is trained here
+    read = data.run({}, lambda line: None)["read"]
     doubts = list(_doubtful(steps, task, recipe.seed))
-    found = [*_contradictions(steps["data"].folder), *sorted(doubts, key=lambda suspect: suspect.quality)]
-    labels = sorted({suspect.row[LABEL] for suspect in found} | _labels(steps["data"].folder))
+    found = [*_contradictions(data.folder), *sorted(doubts, key=lambda suspect: suspect.quality)]
+    labels = sorted({suspect.row[LABEL] for suspect in found} | _labels(data.folder))
     shown = "text" if "text" in task.columns else "image"
     tasks = [
         task_of(row_id(one.row), one.row, one.split, one.quality, one.scores, one.model, shown) for one in found[:limit]
@@ -61,7 +62,7 @@ def export(recipe: "Recipe", work: Path, out: Path, limit: int) -> dict[str, Any
         "interface": str(page),
         "suspects": len(tasks),
         "found": len(found),
-        "rows": steps["data"].run({}, lambda line: None)["read"],
+        "rows": read,
     }
 
 

@@ -34,6 +34,16 @@ def split(rows: Sequence[Found], block: Split, seed: int) -> dict[SplitName, lis
     return by_name
 
 
+def require(counts: Mapping[str, int], needed: Mapping[str, str]) -> None:
+    """Raises RecipeError where a split that a stage needs has no rows. `needed` says which stage that is."""
+    for name, stage in needed.items():
+        if not counts[name]:
+            raise RecipeError(
+                f"split: none of the {sum(counts.values())} rows is for {name}, which the stage {stage} needs: raise "
+                f"split.{name}, or give a data set of which all rows are for it, with `split: {name}`"
+            )
+
+
 def _drawn(groups: Mapping[str, list[int]], shares: Mapping[SplitName, float], seed: int) -> dict[int, SplitName]:
     """Where each drawn row goes. Each group gives its part, as nearly as whole rows can, and keeps one at least."""
     drawn: dict[int, SplitName] = {}
