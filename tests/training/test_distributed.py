@@ -12,6 +12,7 @@ import psutil
 import pytest
 from pydantic import ValidationError
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training.train_stage import LORA, MINILM, NO_DROPOUT, STEPS, events, recipe, trained, work
 from training.block import RecipeError
@@ -40,6 +41,12 @@ def given(batch: int, steps: int = 6, **blocks: Any) -> Recipe:
     batches = {"per_device_train_batch_size": batch, "per_device_eval_batch_size": 8}
     train = {**STEPS, **batches, "max_steps": steps, "eval_steps": 3}
     return recipe(model=MODEL, train=train, **blocks)
+
+
+def drawn(folder: Path) -> list[int]:
+    """The steps whose loss TensorBoard draws."""
+    board = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return [event.step for event in board.Scalars("train/loss")]
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,7 @@ def test_loss_and_weights_are_those_of_a_single_process(
     assert outcome["validation_loss"] == pytest.approx(expected["validation_loss"], rel=1e-4)
     for got, want in zip(events(folder, "step"), events(alone, "step"), strict=True):
         assert [got[name] for name in FIGURES] == pytest.approx([want[name] for name in FIGURES], rel=1e-3)
+    assert drawn(folder) == [1, 2, 3, 4, 5, 6]
     weights, wanted = (load_file(path / "model" / "model.safetensors") for path in (folder, alone))
     assert weights.keys() == wanted.keys()
     assert all(weights[name].allclose(wanted[name], atol=5e-5) for name in wanted)
@@ -107,7 +115,7 @@ def test_a_killed_run_takes_its_processes_with_it_and_resumes(
     assert not alive
     outcome = run(job)
     assert outcome["validation_loss"] == pytest.approx(single[0]["validation_loss"], rel=1e-4)
-    assert [event["step"] for event in events(job.folder, "step")] == [1, 2, 3, 4, 5, 6]
+    assert [event["step"] for event in events(job.folder, "step")] == drawn(job.folder) == [1, 2, 3, 4, 5, 6]
 
 
 def test_what_a_process_says_before_it_fails_is_in_the_error(tmp_path: Path) -> None:

@@ -10,13 +10,17 @@ import pytest
 import torch
 from prometheus_client.parser import text_string_to_metric_families
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from tests.training.train_stage import STEPS, TINY, events, recipe, work
 from training.tasks.base import Model
 from training.tasks.text_classification import TextClassification
 from training.train.fit import TrainingFailed, fit
+from training.train.monitor.alerts import Step
+from training.train.monitor.callback import MonitorCallback
 from training.train.monitor.log import RunLog, read
 from training.train.monitor.machine import _gpu
+from training.train.monitor.monitor import Monitor
 from training.train.monitor.prometheus import MetricsUnserved
 from training.train.settings import MonitorSettings
 
@@ -68,6 +72,44 @@ def test_every_step_is_in_the_log_in_tensorboard_and_in_prometheus_terms(tmp_pat
     assert found["headrace_training_running"] == 0
     board = EventAccumulator(str(job.folder / "tensorboard")).Reload()
     assert [event.value for event in board.Scalars("train/loss")] == pytest.approx([s["loss"] for s in steps], abs=1e-4)
+
+
+def test_tensorboard_draws_every_figure_of_a_step_and_each_step_once_where_a_run_is_resumed(tmp_path: Path) -> None:
+    def monitor() -> Monitor:
+        return Monitor(MonitorSettings(), "sources", tmp_path, print)
+
+    def steps(first: int, last: int, watching: Monitor) -> None:
+        for step in range(first, last + 1):
+            watching.step(Step(step, 0.1, 1.0 / step, 1e-3, 0.5, 32.0, 1.0, 3.0))
+        watching.validated(last, 0.25)
+        watching.end()
+
+    killed, resumed = monitor(), monitor()
+    killed.begin(0, 6, {})
+    steps(1, 5, killed)
+    resumed.begin(3, 6, {})
+    steps(4, 6, resumed)
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in board.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in board.Scalars("eval/loss")] == [6]
+    last = {tag: board.Scalars(tag)[-1].value for tag in board.Tags()["scalars"]}
+    assert last["train/loss"] == pytest.approx(1 / 6)
+    assert (last["train/gradient_norm"], last["train/learning_rate"]) == (0.5, pytest.approx(1e-3))
+    assert (last["speed/rows_per_second"], last["speed/waiting_ratio"]) == (8.0, 0.25)
+    assert last["machine/memory_bytes"] > 100e6
+    assert "machine/cpu_cores" in last
+
+
+def test_tensorboard_draws_what_a_tasks_own_trainer_logs(tmp_path: Path) -> None:
+    watching = Monitor(MonitorSettings(), "sources", tmp_path, print)
+    callback, state = MonitorCallback(watching, 10, {}), TrainerState(global_step=2, max_steps=3)
+    arguments, control = TrainingArguments(output_dir=str(tmp_path), report_to="none"), TrainerControl()
+    callback.on_train_begin(arguments, state, control)
+    callback.on_log(arguments, state, control, {"rewards/margins": 0.5, "eval_rewards/margins": 0.25})
+    watching.end()
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert board.Scalars("train/rewards/margins")[0].value == 0.5
+    assert board.Scalars("eval/rewards/margins")[0].value == 0.25
 
 
 def test_prometheus_can_ask_a_run_while_it_trains(tmp_path: Path) -> None:
@@ -135,6 +177,13 @@ def test_a_run_that_hangs_is_called_stalled_and_goes_on_when_it_can(tmp_path: Pa
     fit(job, MonitorSettings(stall_s=3), Slow({3: 6.0}))
     (alert,) = events(job.folder, "alert")
     assert (alert["kind"], events(job.folder, "step")[-1]["step"]) == ("stall", 4)
+
+
+def test_an_evaluation_that_takes_long_is_not_called_a_stall(tmp_path: Path) -> None:
+    given = {**STEPS, "max_steps": 1, "eval_steps": 1, "per_device_eval_batch_size": 5}
+    job = work(tmp_path, recipe(model=TINY, train=given))
+    fit(job, MonitorSettings(stall_s=3), Slow({}, always=0.5))
+    assert events(job.folder, "alert") == []
 
 
 def test_waiting_for_data_is_called_starvation(tmp_path: Path) -> None:

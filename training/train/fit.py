@@ -8,8 +8,6 @@ from typing import Any, Final
 
 import datasets
 import transformers
-from torch.utils.tensorboard import SummaryWriter
-from transformers.integrations import TensorBoardCallback
 
 from training.stage import Work
 from training.tasks.base import Model, Task
@@ -51,7 +49,6 @@ def fit(work: Work, settings: MonitorSettings, task: Task | None = None) -> None
     monitor = Monitor(settings, recipe.name, folder, work.say, scaled=options.fp16) if first else None
     if monitor is not None:
         trainer.add_callback(MonitorCallback(monitor, len(rows["train"]), described(work, options, model)))
-        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder / "tensorboard"))))
     try:
         trainer.train(resume_from_checkpoint=last_checkpoint(folder / CHECKPOINTS))
         if monitor is not None and monitor.failed:

@@ -6,7 +6,7 @@ see in it, and its loss and gradients are those of all of them together.
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from time import monotonic
@@ -52,6 +52,7 @@ def fit_sharded(work: Work, block: Distributed, settings: MonitorSettings) -> No
     step = resume(loop, folder / CHECKPOINTS)
     first = distributed.get_rank() == 0
     monitor = Monitor(settings, recipe.name, folder, work.say) if first else None
+    heard = monitor.alive if monitor is not None else _nothing
     loss: float | None = None
     if monitor is not None:
         monitor.begin(step, loop.steps, {**described(work, options, model, share.of), "strategy": block.strategy})
@@ -64,7 +65,7 @@ def fit_sharded(work: Work, block: Distributed, settings: MonitorSettings) -> No
             if not (math.isfinite(done.loss) and math.isfinite(done.gradient_norm)):
                 raise TrainingFailed(f"step {step}: the loss is {done.loss}, the gradients' norm {done.gradient_norm}")
             if step % loop.every == 0 or step == loop.steps:
-                loss = loop.validate(held_out)
+                loss = loop.validate(held_out, heard)
                 if monitor is not None:
                     monitor.validated(step, loss)
                 write(loop, folder / CHECKPOINTS, step)
@@ -72,7 +73,7 @@ def fit_sharded(work: Work, block: Distributed, settings: MonitorSettings) -> No
         if monitor is not None:
             monitor.end()
     if loss is None:  # a run that was killed after its last step
-        loss = loop.validate(held_out)
+        loss = loop.validate(held_out, heard)
     mesh.save(model, folder / "model")
     if first:
         write_result(folder, loss)
@@ -139,8 +140,8 @@ class Loop:
         now = (step + 1) / self._epoch_steps
         return Step(step + 1, now, mean, rate, norm, len(whole), waited, monotonic() - since)
 
-    def validate(self, rows: Any) -> float:
-        """The mean loss on the rows."""
+    def validate(self, rows: Any, heard: Callable[[], None]) -> float:
+        """The mean loss on the rows. `heard` is called for each batch."""
         self.network.eval()
         lost = counts = 0.0
         with torch.no_grad():
@@ -148,6 +149,7 @@ class Loop:
                 batch, weight = self._load(picked, rows)
                 lost += float(self._loss(batch)) * weight
                 counts += weight
+                heard()
         self.network.train()
         lost, counts = self._share.total(lost, counts)
         return lost / counts
@@ -166,6 +168,10 @@ class Loop:
         low = torch.autocast(self.network.device.type, torch.bfloat16) if self._options.bf16 else nullcontext()
         with low:
             return self.network(**batch).loss
+
+
+def _nothing() -> None:
+    return
 
 
 def _groups(network: Any, decay: float) -> list[dict[str, Any]]:

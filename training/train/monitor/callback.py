@@ -1,12 +1,14 @@
 """Tells the monitor what transformers' Trainer does."""
 
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.train.monitor.alerts import Step
 from training.train.monitor.monitor import Monitor
+
+_STEP: Final = ("loss", "learning_rate", "grad_norm", "epoch", "eval_loss")  # of what is logged, what is a step's own
 
 
 class MonitorCallback(TrainerCallback):
@@ -51,7 +53,11 @@ class MonitorCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        if logs is None or "loss" not in logs:
+        logs = logs or {}
+        more = {name: value for name, value in logs.items() if name not in _STEP and isinstance(value, int | float)}
+        if not self._over:
+            self._monitor.draw(state.global_step, {_tag(name): value for name, value in more.items()})
+        if "loss" not in logs:
             return
         epoch = float(state.epoch or 0)
         self._monitor.step(
@@ -73,6 +79,11 @@ class MonitorCallback(TrainerCallback):
             control.should_training_stop = True
             control.should_evaluate = control.should_save = False
 
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._monitor.alive()
+
     def on_evaluate(
         self,
         args: TrainingArguments,
@@ -93,3 +104,7 @@ class MonitorCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._over = True  # what is evaluated now are the weights that are kept, not the last step's
+
+
+def _tag(name: str) -> str:
+    return f"eval/{name.removeprefix('eval_')}" if name.startswith("eval_") else f"train/{name}"

@@ -1,10 +1,11 @@
-"""Watches a training run: the log, Prometheus and the alerts hear of every step from here."""
+"""Watches a training run: the log, TensorBoard, Prometheus and the alerts hear of every step from here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from training.train.monitor.alerts import Alert, Alerts, Step, Watchdog
+from training.train.monitor.board import Board
 from training.train.monitor.log import LOG, RunLog
 from training.train.monitor.machine import Machine
 from training.train.monitor.prometheus import Metrics
@@ -19,6 +20,7 @@ class Monitor:
     ) -> None:
         self._say = say
         self._log = RunLog(folder / LOG)
+        self._board = Board(folder)
         self._metrics = Metrics(settings, model, folder)
         self._alerts = Alerts(settings, scaled=scaled)
         self._watchdog = Watchdog(settings.stall_s, self._raise)
@@ -32,6 +34,7 @@ class Monitor:
             self._say(f"resumed after step {step} of {planned}")
         else:
             self._log.write("begin", planned=planned, **settings)
+        self._board.begin(step)
         self._metrics.start(planned)
         if self._metrics.port is not None:
             self._say(f"metrics on port {self._metrics.port}")
@@ -42,6 +45,7 @@ class Monitor:
         self._watchdog.heard()
         use = self._machine.read()
         self._metrics.step(step, use)
+        self._board.step(step, use)
         self._log.write(
             "step",
             step=step.step,
@@ -60,14 +64,19 @@ class Monitor:
         for alert in self._alerts.check(step):
             self._raise(alert, step.step)
 
+    def draw(self, step: int, figures: Mapping[str, float]) -> None:
+        """What a task's own Trainer has to say of a step, for TensorBoard alone."""
+        self._board.draw(step, figures)
+
     def alive(self) -> None:
-        """Something else than a step was done: an evaluation, a checkpoint."""
+        """Something else than a step was done: a batch of an evaluation, a checkpoint."""
         self._watchdog.heard()
 
     def validated(self, step: int, loss: float) -> None:
         """The validation rows' loss after `step`."""
         self._watchdog.heard()
         self._metrics.validation(loss)
+        self._board.draw(step, {"eval/loss": loss})
         self._log.write("validation", step=step, loss=loss)
         self._say(f"step {step}: validation loss {loss:.4f}")
 
@@ -75,6 +84,7 @@ class Monitor:
         """Nothing more will come, whether all went well or not."""
         self._watchdog.stop()
         self._metrics.stop()
+        self._board.end()
         self._log.write("end", failed=self.failed)
 
     def _raise(self, alert: Alert, step: int = 0) -> None:
