@@ -97,16 +97,6 @@ def test_pixels_that_do_not_count_are_not_counted() -> None:
     assert task.features(row, model)[0]["labels"].max() == 255
 
 
-def test_a_mask_of_another_size_or_in_colour_is_refused() -> None:
-    task = ImageSegmentation()
-    scenes = task_media.masks(24)
-    model, _ = started(task, scenes, config=SEGMENTER, processor=SHEET)
-    for mask in (Image.new("L", (20, 20)), Image.new("RGB", (48, 48))):
-        rows = Dataset.from_list([{"image": scenes[0]["image"], "mask": mask}])
-        with pytest.raises(RecipeError, match="datasets: a mask"):
-            task.features(rows, model)[0]
-
-
 def test_a_processor_that_cuts_images_off_is_refused_where_something_points_into_them() -> None:
     task = ObjectDetection()
     cutting = {**SHEET, "do_center_crop": True, "crop_size": {"height": 40, "width": 40}}

@@ -55,6 +55,8 @@ def gather(recipe: "Recipe", task: "Task") -> Gathered:
         if block.sample is not None and block.sample < len(found.rows):
             drawn = random.Random(recipe.seed).sample(range(len(found.rows)), block.sample)
             found.rows = [found.rows[one] for one in sorted(drawn)]
+        for one in found.rows:
+            _check(one, task)
         gathered.rows += found.rows
         gathered.dropped += found.dropped
         gathered.read += found.read
@@ -62,6 +64,13 @@ def gather(recipe: "Recipe", task: "Task") -> Gathered:
         gathered.corrected += found.corrected
         gathered.unanswered += found.unanswered
     return gathered
+
+
+def _check(found: Found, task: "Task") -> None:
+    try:
+        task.check_row(found.row)
+    except ValueError as error:
+        raise RecipeError(f"datasets: {found.source}, row {found.number}: {error}") from error
 
 
 def _correct(gathered: Gathered, by_id: Mapping[str, str]) -> None:

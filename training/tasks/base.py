@@ -58,6 +58,10 @@ class Task(ABC):
     metric: ClassVar[str]  # of `measure`: what versions are compared by
     higher_is_better: ClassVar[bool] = True
 
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        """Raises ValueError, with what to do, where the columns of a row don't fit together; each is of its kind."""
+        return
+
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:
         """The classes, in the order of the logits; none where the task knows no classes."""
         return ()

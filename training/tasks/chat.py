@@ -16,6 +16,14 @@ class Chat(CausalLM):
     about = "a language model that follows instructions and answers in a conversation"
     columns: ClassVar = {"messages": "the turns, a list of {role, content}, of which the last is the assistant's"}
 
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        *before, last = row["messages"]
+        if last["role"] != "assistant" or not before:
+            turns = ", ".join(message["role"] for message in row["messages"])
+            raise ValueError(
+                f"messages has the turns of {turns}: end it with the assistant's answer to a turn before it"
+            )
+
     def start(self, recipe: Any, labels: Any) -> Model:
         model = super().start(recipe, labels)
         if model.processor.chat_template is None:

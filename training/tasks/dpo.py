@@ -1,6 +1,6 @@
 """Preferences: a decoder learns which of two answers is wanted, by direct preference optimisation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from training.tasks.base import Model, Run
@@ -27,6 +27,10 @@ class DPO(CausalLM):
     targets = ()
     metric = "accuracy"
     higher_is_better = True
+
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        if row["chosen"].strip() == row["rejected"].strip():
+            raise ValueError("chosen and rejected are the same answer, which prefers none: remove it")
 
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
         model = super().start(recipe, labels)

@@ -1,6 +1,6 @@
 """An image in, out which class each of its pixels is of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -31,6 +31,15 @@ class ImageSegmentation(ImageTask):
     auto = "AutoModelForSemanticSegmentation"
     metric = "mean_iou"
 
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        from datasets import Image
+
+        image, mask = (Image().decode_example(row[name]) for name in ("image", "mask"))  # turned as a camera says
+        if mask.size != image.size:
+            raise ValueError(f"a mask of {mask.size} pixels for an image of {image.size}: bring it to the same size")
+        if len(mask.getbands()) != 1:
+            raise ValueError(f"the mask is in {mask.mode}: write the number of each pixel's class, in grey")
+
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:
         """The recipe's, in the order of their numbers; the numbers themselves, up to the highest, without."""
         highest = {name: max((_highest(mask) for mask in split["mask"]), default=0) for name, split in rows.items()}
@@ -48,9 +57,8 @@ class ImageSegmentation(ImageTask):
         def seen(batch: dict[str, list[Any]]) -> dict[str, Any]:
             pixels = self.pixels(batch["image"], model)
             height, width = pixels.shape[2:]
-            pairs = zip(batch["image"], batch["mask"], strict=True)
             # Between two classes there is no third, as there would be between two greys.
-            masks = [_classes(mask, image).resize((width, height), Resampling.NEAREST) for image, mask in pairs]
+            masks = [mask.resize((width, height), Resampling.NEAREST) for mask in batch["mask"]]
             return {
                 "pixel_values": list(pixels),
                 "labels": [np.asarray(mask, np.int64) for mask in masks],
@@ -61,7 +69,7 @@ class ImageSegmentation(ImageTask):
     def predict(self, run: Run, model: Model, rows: "Dataset") -> list[Counts]:
         """For each row, at its own size, its pixels by what they are and what they were told to be."""
         return [
-            _counted(np.asarray(_classes(mask, image)), _told(logits, image.size), len(model.labels))
+            _counted(np.asarray(mask), _told(logits, image.size), len(model.labels))
             for batch, outputs in self.batches(run, model, rows)
             for image, mask, logits in zip(batch["image"], batch["mask"], outputs["logits"], strict=True)
         ]
@@ -78,15 +86,6 @@ class ImageSegmentation(ImageTask):
             "mean_iou": float((right[either > 0] / either[either > 0]).mean()),
             "pixel_accuracy": float(right.sum() / counts.sum()),
         }
-
-
-def _classes(mask: Any, image: Any) -> Any:
-    """The mask as it is, an image of Pillow's. Raises RecipeError where it is none for this image."""
-    if mask.size != image.size:
-        raise RecipeError(f"datasets: a mask of {mask.size} pixels for an image of {image.size}")
-    if len(mask.getbands()) != 1:
-        raise RecipeError(f"datasets: a mask is in {mask.mode}, where the numbers of classes are wanted, in grey")
-    return mask
 
 
 def _highest(mask: Any) -> int:

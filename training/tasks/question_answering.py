@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -33,6 +33,18 @@ class QuestionAnswering(TextTask):
     outputs = ("start_logits", "end_logits")
     targets = ("start_positions", "end_positions")
     metric = "f1"
+
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True):
+            if not isinstance(text, str) or not isinstance(start, int):
+                raise ValueError(
+                    f"answers has {text!r} at {start!r}, where a text and the number of a character are wanted"
+                )
+            stands = row["context"][start : start + len(text)]
+            if stands != text:
+                at = row["context"].find(text)
+                hint = "the context does not have it" if at < 0 else f"it is at {at}; count characters, from 0"
+                raise ValueError(f"at answer_start {start} is {stands!r}, not the answer {text!r}: {hint}")
 
     def encode(self, rows: dict[str, list[Any]], tokenizer: Any) -> dict[str, list[Any]]:
         return dict(tokenizer(rows["question"], rows["context"], truncation="only_second"))

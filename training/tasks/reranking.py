@@ -1,6 +1,6 @@
 """A question and a text in, how well the text answers it out: a cross-encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -26,6 +26,12 @@ class Reranking(TextTask):
     auto = "AutoModelForSequenceClassification"
     peft = "SEQ_CLS"
     metric = "average_precision"
+
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        if row["label"] not in ("0", "1"):
+            raise ValueError(
+                f'label is {row["label"]!r}, where 1 or 0 is wanted: `labels: {{"1": ..., "0": ...}}` maps it'
+            )
 
     def options(self) -> dict[str, Any]:
         return {"num_labels": 1, "problem_type": "multi_label_classification"}  # whose loss is that of a yes or no

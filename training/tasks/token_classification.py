@@ -1,7 +1,7 @@
 """A text in, a label for each of its words out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -28,6 +28,13 @@ class TokenClassification(TextTask):
     auto = "AutoModelForTokenClassification"
     peft = "TOKEN_CLS"
     metric = "f1"
+
+    def check_row(self, row: Mapping[str, Any]) -> None:
+        words, tags = len(row["tokens"]), len(row["tags"])
+        if words != tags:
+            raise ValueError(
+                f"it has {words} tokens and {tags} tags: give each token one tag, O where it is of no entity"
+            )
 
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:
         found = {tag for split in rows.values() for tags in split["tags"] for tag in tags}
