@@ -8,7 +8,7 @@ from training.data.block import Split
 from training.recipe import Recipe, load
 
 RECIPES: Final = Path(__file__).parent.parent / "recipes"
-ROWS, LENGTH, BATCH, STEPS = 3600, 64, 16, 100
+ROWS, LENGTH, BATCH, STEPS = 3600, 64, 16, 300
 SPLIT: Final = Split(validation=0.1, test=0.4)  # many that judge: what is looked for are small differences
 # The last step's weights count: a choice among checkpoints would be one more difference between two runs.
 TO_THE_END: Final[Mapping[str, Any]] = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
