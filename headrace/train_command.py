@@ -60,17 +60,25 @@ def run(
 
 
 @app.command()
-def templates(as_json: options.Json = False) -> None:
-    """The tasks that a recipe can name, and the columns that its data need."""
-    from headrace.output import print_json, print_table
-
+def templates(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A task; unless given, all are listed.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The recipe is written here, beside small rows to try it on.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """The tasks that a recipe can name, and the columns that their data need; a recipe for the task NAME."""
     with explained():
-        from training.tasks.open import TASKS
-    if as_json:
-        print_json([{"task": task.name, "about": task.about, "columns": dict(task.columns)} for task in TASKS])
-    else:
-        rows = ((task.name, task.about, ", ".join(task.columns)) for task in TASKS)
-        print_table(("task", "about", "columns"), rows)
+        from headrace.train_templates import list_templates, show_template, write_template
+
+        if name is None and out is not None:
+            raise CommandError("--out needs the name of a template", "`headrace train templates` lists them")
+        if name is None:
+            list_templates(as_json)
+        elif out is None:
+            show_template(name, as_json)
+        else:
+            write_template(name, out, as_json)
 
 
 @app.command()

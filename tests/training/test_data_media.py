@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from datasets import load_from_disk
 
-from tests.training import task_media
 from training.block import RecipeError
 from training.data.run import run
 from training.recipe import Recipe
 from training.stage import ROWS, Work
+from training.templates import images, sounds
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -38,7 +38,7 @@ def gathered(folder: Path, task: str, **block: Any) -> Any:
 
 
 def test_a_folder_of_images_has_boxes_where_its_metadata_have(tmp_path: Path) -> None:
-    rows = task_media.boxes(20)
+    rows = images.boxes(20)
     written(tmp_path, rows, "boxes")
     found = gathered(tmp_path, "object-detection")
     assert {name: len(split) for name, split in found.items()} == {"train": 16, "validation": 2, "test": 2}
@@ -57,20 +57,20 @@ def test_a_folder_of_images_has_boxes_where_its_metadata_have(tmp_path: Path) ->
     ],
 )
 def test_boxes_that_are_none_are_an_error(boxes: Any, words: str, tmp_path: Path) -> None:
-    written(tmp_path, [{**task_media.boxes(1)[0], "boxes": boxes}], "boxes")
+    written(tmp_path, [{**images.boxes(1)[0], "boxes": boxes}], "boxes")
     with pytest.raises(RecipeError, match=f"row 1: boxes .*{words}"):
         gathered(tmp_path, "object-detection")
 
 
 def test_an_image_may_show_nothing(tmp_path: Path) -> None:
-    rows = task_media.boxes(12)
+    rows = images.boxes(12)
     written(tmp_path, [{**rows[0], "boxes": {"bbox": [], "category": []}}, *rows[1:]], "boxes")
     found = gathered(tmp_path, "object-detection")
     assert sum(not boxes["bbox"] for split in found.values() for boxes in split["boxes"]) == 1
 
 
 def test_masks_lie_beside_the_images_that_they_are_for(tmp_path: Path) -> None:
-    rows = task_media.masks(12)
+    rows = images.masks(12)
     (tmp_path / "sheets" / "masks").mkdir(parents=True)
     lines = []
     for index, row in enumerate(rows):
@@ -84,7 +84,7 @@ def test_masks_lie_beside_the_images_that_they_are_for(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_audio_has_transcripts_where_its_metadata_have(tmp_path: Path) -> None:
-    rows = task_media.spoken(12)
+    rows = sounds.spoken(12)
     (tmp_path / "sheets").mkdir()
     lines = []
     for index, row in enumerate(rows):

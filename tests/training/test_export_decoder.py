@@ -10,15 +10,12 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from storage.importers import import_model
-from tests.training import task_data
 from tests.training.cases import case
-from tests.training.train_stage import STEPS
 from training.export.decoder import to_int4
 from training.export.run import ARTIFACT
 from training.export.run import run as export
 from training.export.session import session
-from training.recipe import Recipe
-from training.stage import ROWS, Work
+from training.stage import Work
 from training.tasks.source import locate
 from training.train.run import run as train
 
@@ -87,23 +84,13 @@ def test_the_folder_is_small_and_generates(trained, made):
 
 
 def test_four_bits_are_exported_beside_what_a_worker_runs(tmp_path: Path) -> None:
-    rows, model, options, _ = case("causal-lm")
-    recipe = Recipe.model_validate(
-        {
-            "name": "words",
-            "task": "causal-lm",
-            "datasets": [{"path": "none"}],
-            "model": model,
-            "train": {**STEPS, **options, "max_steps": 20, "save_strategy": "no", "load_best_model_at_end": False},
-            "export": {"variants": ["fp32", "int4"], "parity_rows": 16, "golden_rows": 2, "metric_drop": 1e9},
-        }
-    )
-    folders = {stage: tmp_path / stage for stage in ("data", "train", "export")}
-    task_data.split(rows(200), 24).save_to_disk(str(folders["data"] / ROWS))
-    for stage in ("train", "export"):
-        folders[stage].mkdir()
-    learnt = train(Work(recipe, folders["train"], {"data": folders["data"]}, {}, print))
-    inputs = {stage: folders[stage] for stage in ("data", "train")}
+    asked = {"variants": ["fp32", "int4"], "parity_rows": 16, "golden_rows": 2, "metric_drop": 1e9}
+    recipe, data = case("causal-lm", tmp_path, 200, {"max_steps": 20}, export=asked)
+    folders = {stage: tmp_path / stage for stage in ("train", "export")}
+    for folder in folders.values():
+        folder.mkdir()
+    learnt = train(Work(recipe, folders["train"], {"data": data}, {}, print))
+    inputs = {"data": data, "train": folders["train"]}
     outcome = export(Work(recipe, folders["export"], inputs, {"data": {}, "train": learnt}, print))
     exact, coarse = (outcome["variants"][variant] for variant in ("fp32", "int4"))
     assert outcome["served"] == "fp32"

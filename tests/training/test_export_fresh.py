@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.training import task_data
 from tests.training.cases import case
-from tests.training.train_stage import STEPS
-from training.recipe import Recipe
-from training.stage import ROWS, Work
+from training.stage import Work
 from training.train.run import run as train
 from training.train.worker import describe
 
@@ -28,23 +25,13 @@ print(json.dumps(sorted(outcome["variants"])))
 
 @pytest.mark.parametrize("name", ["tabular-classification", "tabular-regression"])
 def test_a_process_that_never_trained_exports_what_another_has_trained(name: str, tmp_path: Path) -> None:
-    rows, model, options, _ = case(name)
-    recipe = Recipe.model_validate(
-        {
-            "name": name,
-            "task": name,
-            "datasets": [{"path": "none"}],
-            "model": model,
-            "train": {**STEPS, **options, "max_steps": 6, "save_strategy": "no", "load_best_model_at_end": False},
-            "export": {"variants": ["fp32"], "parity_rows": 16, "golden_rows": 2},
-        }
-    )
-    task_data.split(rows(200), 24).save_to_disk(str(tmp_path / "data" / ROWS))
-    folders = {stage: tmp_path / stage for stage in ("data", "train", "export")}
-    for stage in ("train", "export"):
-        folders[stage].mkdir()
-    outcome = train(Work(recipe, folders["train"], {"data": folders["data"]}, {}, print))
-    inputs = {stage: folders[stage] for stage in ("data", "train")}
+    asked = {"variants": ["fp32"], "parity_rows": 16, "golden_rows": 2}
+    recipe, data = case(name, tmp_path, 200, {"max_steps": 6}, export=asked)
+    folders = {stage: tmp_path / stage for stage in ("train", "export")}
+    for folder in folders.values():
+        folder.mkdir()
+    outcome = train(Work(recipe, folders["train"], {"data": data}, {}, print))
+    inputs = {"data": data, "train": folders["train"]}
     work = Work(recipe, folders["export"], inputs, {"data": {}, "train": outcome}, print)
     done = subprocess.run(
         [sys.executable, "-c", EXPORT], cwd=ROOT, input=describe(work), capture_output=True, text=True, check=False

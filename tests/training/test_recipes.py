@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from datasets import Dataset, DatasetDict
 
-from tests.training import task_data
+from tests.training.cases import split
 from tests.training.train_stage import rows
 from training.clean.sample import read_sample
 from training.recipe import Recipe, load
 from training.recipes import chinese_reviews, conversations
 from training.recipes.baseline import baselines
+from training.templates import images, texts
 from training.train.check import check
 
 FOLDER = Path(chinese_reviews.__file__).parent
@@ -62,7 +63,7 @@ def test_the_majority_is_right_as_often_as_its_label_is_there_and_a_regression_m
 
 
 def test_a_regression_on_pixels_reads_digits() -> None:
-    few = task_data.split(task_data.digits(600), 100)
+    few = split(images.digits(600), 100)
     found = baselines(_recipe("image-classification"), few)
     assert found["logistic regression"]["accuracy"]["value"] > 0.85
     assert found["majority"]["accuracy"]["value"] < 0.3
@@ -72,7 +73,7 @@ def test_a_language_model_is_compared_with_its_base() -> None:
     model = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
              "num_attention_heads": 2, "vocab_size": 30522, "bos_token_id": 101, "eos_token_id": 102}  # fmt: skip
     block = {"config": model, "tokenizer": chinese_reviews.MINILM, "max_length": 32}
-    few = DatasetDict(dict.fromkeys(("train", "test"), Dataset.from_list(task_data.texts(8))))
+    few = DatasetDict(dict.fromkeys(("train", "test"), Dataset.from_list(texts.plain(8))))
     found = baselines(_recipe("causal-lm", model=block), few)
     # One that has learnt nothing takes every token for nearly as likely.
     assert 15_000 < found["base"]["perplexity"]["value"] < 60_000

@@ -12,17 +12,14 @@ import pytest
 from model_service.golden import difference
 from model_service.protocol.codec import decode_response
 from storage.importers import import_model
-from tests.training import task_data
-from tests.training.cases import case, with_chat_template
+from tests.training.cases import case
 from tests.training.serving import TOKEN, Serving, serving_in
-from tests.training.train_stage import STEPS
 from training.evaluate.run import run as evaluate
 from training.export.run import ARTIFACT
 from training.export.run import run as export
-from training.recipe import Recipe
 from training.register.destination import Remote
 from training.register.run import run as register
-from training.stage import ROWS, Work
+from training.stage import Work
 from training.tasks.open import TASKS, open_task
 from training.train.run import run as train
 
@@ -73,26 +70,19 @@ def test_the_platform_answers_as_the_model_that_was_trained(
 
 def _made(name: str, url: str, folder: Path) -> dict[str, Any]:
     """What each stage says of itself. Their folders are in `folder`, and a few steps is all that is trained."""
-    rows, model, options, _ = case(name)
-    if name == "chat":
-        model = {**model, "tokenizer": str(with_chat_template(folder / "tokenizer"))}
     tolerance = {"int8": INT8[name]} if name in INT8 else {}
-    recipe = Recipe.model_validate(
-        {
-            "name": name,
-            "task": name,
-            "datasets": [{"path": "none"}],
-            "model": model,
-            "train": {**STEPS, **options, "max_steps": FEW, "save_strategy": "no", "load_best_model_at_end": False},
-            # A metric on sixteen rows after so few steps moves with every one of them.
-            "export": {"parity_rows": 16, "golden_rows": 2, "metric_drop": 1e9, "tolerance": tolerance},
-            "evaluate": {"rows": 12, "resamples": 5},
-            "register": {"url": url, "promote": "stable"},
-        }
+    recipe, data = case(
+        name,
+        folder,
+        200,
+        {"max_steps": FEW},
+        name=name,
+        # A metric on sixteen rows after so few steps moves with every one of them.
+        export={"parity_rows": 16, "golden_rows": 2, "metric_drop": 1e9, "tolerance": tolerance},
+        evaluate={"rows": 12, "resamples": 5},
+        register={"url": url, "promote": "stable"},
     )
-    given = rows(200)
-    task_data.split(given, min(24, len(given) // 8)).save_to_disk(str(folder / "data" / ROWS))
-    inputs = {"data": folder / "data"}
+    inputs = {"data": data}
     outcomes: dict[str, Any] = {"data": {}}
     for stage, run in STAGES.items():
         own = folder / stage

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datasets import load_from_disk
 
 from storage.manifest import Manifest
-from tests.training import task_data
-from tests.training.cases import case, with_chat_template
-from tests.training.train_stage import STEPS, events
+from tests.training.cases import case
+from tests.training.train_stage import events
 from training.block import RecipeError
-from training.recipe import Recipe
 from training.stage import ROWS, Work
 from training.tasks.base import Task
 from training.tasks.open import TASKS, open_task
@@ -20,29 +19,29 @@ from training.tasks.token_classification import spans
 from training.train.run import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+# What part of the first held-out loss may be left; 0.9 where nothing is said.
+LEFT = {
+    "embedding": 0.97,
+    "chat": 0.5,
+    "image-classification": 0.5,
+    "image-segmentation": 0.5,
+    "audio-classification": 0.7,
+    "tabular-classification": 0.5,
+    "tabular-regression": 0.8,
+}
 
 
 @pytest.mark.parametrize("name", [task.name for task in TASKS])
 def test_it_learns_and_can_be_asked_and_served(name: str, tmp_path: Path) -> None:
-    rows, model, train, left = case(name)
-    if name == "chat":
-        model = {**model, "tokenizer": str(with_chat_template(tmp_path / "tokenizer"))}
     task = open_task(name)
-    # Without checkpoints, which take longer than the steps.
-    last = {"save_strategy": "no", "load_best_model_at_end": False, "eval_steps": 0.2}
-    whole = {**STEPS, **last, **train}
-    recipe = Recipe.model_validate(
-        {"name": "tried", "task": name, "datasets": [{"path": "none"}], "model": model, "train": whole}
-    )
-    given = rows(500)
-    data = task_data.split(given, min(50, len(given) // 8))
+    recipe, given = case(name, tmp_path, 500, {})
+    data = load_from_disk(str(given / ROWS))
     assert set(task.columns) <= set(data["train"].column_names)
-    data.save_to_disk(str(tmp_path / "data" / ROWS))
     folder = tmp_path / "train"
     folder.mkdir()
-    outcome = run(Work(recipe, folder, {"data": tmp_path / "data"}, {}, print))
+    outcome = run(Work(recipe, folder, {"data": given}, {}, print))
     losses = [event["loss"] for event in events(folder, "validation")]
-    assert outcome["validation_loss"] < left * losses[0], losses
+    assert outcome["validation_loss"] < LEFT.get(name, 0.9) * losses[0], losses
     _asked(task, folder / "model", data["test"])
 
 

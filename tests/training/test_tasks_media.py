@@ -10,8 +10,7 @@ from datasets import Dataset, DatasetDict
 from PIL import Image
 from scipy.signal import periodogram
 
-from tests.training import task_data, task_media
-from tests.training.cases import DETECTOR, SAMPLES, SEGMENTER, SHEET, TYPIST
+from tests.training.cases import model_of, split
 from training.block import RecipeError
 from training.recipe import Recipe
 from training.tasks.audio import heard
@@ -21,20 +20,24 @@ from training.tasks.image_embedding import ImageEmbedding
 from training.tasks.image_segmentation import ImageSegmentation
 from training.tasks.object_detection import ObjectDetection
 from training.tasks.speech_recognition import SpeechRecognition
+from training.templates import images
+from training.templates.files import Rows
 
 pytestmark = pytest.mark.filterwarnings("default")
 
 
-def started(task: Task, rows: task_data.Rows, **model: Any) -> tuple[Model, DatasetDict]:
-    """A model of the task that knows nothing yet, and the rows in splits."""
+def started(task: Task, rows: Rows, **processor: Any) -> tuple[Model, DatasetDict]:
+    """A model as the task's template has it, which knows nothing yet, and the rows in splits."""
+    model = model_of(task.name)
+    model["processor"] |= processor
     whole = {"name": "r", "task": task.name, "datasets": [{"path": "none"}], "model": model}
-    recipe, splits = Recipe.model_validate(whole), task_data.split(rows, 4)
+    recipe, splits = Recipe.model_validate(whole), split(rows, 4)
     return task.start(recipe, task.labels(splits, recipe)), splits
 
 
 def test_boxes_that_a_graph_tells_in_parts_of_the_image_are_found_where_they_are() -> None:
     task = ObjectDetection()
-    model, splits = started(task, task_media.boxes(24), config=DETECTOR, processor=SHEET)
+    model, splits = started(task, images.boxes(24))
     rows = splits["train"]
     targets = [task.features(rows, model)[index]["labels"] for index in range(len(rows))]
 
@@ -67,8 +70,8 @@ def test_a_thing_counts_as_found_where_label_and_place_are_right() -> None:
 
 def test_pixels_are_counted_by_what_they_are_and_what_they_were_told_to_be() -> None:
     task = ImageSegmentation()
-    scenes = task_media.masks(24)
-    model, splits = started(task, scenes, config=SEGMENTER, processor=SHEET)
+    scenes = images.masks(24)
+    model, splits = started(task, scenes)
     assert model.labels == ["0", "1", "2"]
     rows = splits["train"]
     masks = np.stack([np.asarray(mask) for mask in rows["mask"]])
@@ -87,8 +90,8 @@ def test_pixels_are_counted_by_what_they_are_and_what_they_were_told_to_be() -> 
 
 def test_pixels_that_do_not_count_are_not_counted() -> None:
     task = ImageSegmentation()
-    scenes = task_media.masks(24)
-    model, _ = started(task, scenes, config=SEGMENTER, processor=SHEET)
+    scenes = images.masks(24)
+    model, _ = started(task, scenes)
     mask = np.asarray(scenes[0]["mask"]).copy()
     mask[:24] = 255
     row = Dataset.from_list([{"image": scenes[0]["image"], "mask": Image.fromarray(mask)}])
@@ -99,8 +102,8 @@ def test_pixels_that_do_not_count_are_not_counted() -> None:
 
 def test_a_processor_that_cuts_images_off_is_refused_where_something_points_into_them() -> None:
     task = ObjectDetection()
-    cutting = {**SHEET, "do_center_crop": True, "crop_size": {"height": 40, "width": 40}}
-    model, splits = started(task, task_media.boxes(24), config=DETECTOR, processor=cutting)
+    cutting = {"do_center_crop": True, "crop_size": {"height": 40, "width": 40}}
+    model, splits = started(task, images.boxes(24), **cutting)
     with pytest.raises(RecipeError, match="do_center_crop: false"):
         task.features(splits["train"], model)
 
@@ -117,7 +120,7 @@ def test_an_image_is_not_its_own_neighbour_however_often_it_is_drawn() -> None:
 def test_speech_is_written_without_blanks_and_without_repetitions() -> None:
     task = SpeechRecognition()
     rows = [{"audio": sound(440, 8000), "text": text} for text in ("aab a", "ab", "b", "a b")]
-    model, splits = started(task, rows * 6, config=TYPIST, processor=SAMPLES)
+    model, splits = started(task, rows * 6)
     tokens = model.processor.tokenizer.convert_tokens_to_ids(["a", "a", "<pad>", "a", "b", "b", "|", "a"])
     logits = np.eye(len(model.processor.tokenizer))[None, tokens]
     said = task.predict(lambda inputs: {"logits": logits}, model, splits["test"])
@@ -140,7 +143,7 @@ def test_a_sound_is_heard_at_the_rate_that_the_model_knows_with_its_channels_as_
 
 def test_characters_are_those_of_the_training_rows() -> None:
     rows = [{"audio": sound(440, 8000), "text": text} for text in ("no", "on", "oh no", "hon")]
-    model, _ = started(SpeechRecognition(), rows * 6, config=TYPIST, processor=SAMPLES)
+    model, _ = started(SpeechRecognition(), rows * 6)
     assert sorted(model.processor.tokenizer.get_vocab()) == ["<pad>", "<unk>", "h", "n", "o", "|"]
     assert model.config.vocab_size == 6
 

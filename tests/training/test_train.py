@@ -10,12 +10,13 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-from tests.training.cases import case
 from tests.training.train_stage import LORA, MINILM, SMALL, STEPS, TINY, digest, events, recipe, trained, work
 from training.block import RecipeError
+from training.recipe import load
 from training.tasks.base import Task
 from training.tasks.open import TASKS, open_task
 from training.tasks.source import locate
+from training.templates.open import write
 from training.train.check import check
 from training.train.run import run
 
@@ -204,9 +205,8 @@ def test_a_hub_that_cannot_be_reached_is_told_with_the_key_that_needs_it(monkeyp
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_a_recipe_that_can_be_trained_is_not_refused(task: type[Task]) -> None:
-    _, model, train, _ = case(task.name)
-    check(recipe(task=task.name, model=model or {"base": MINILM}, train=train))
+def test_a_recipe_that_can_be_trained_is_not_refused(task: type[Task], tmp_path: Path) -> None:
+    check(load(write(task.name, tmp_path / "template", 24).recipe))
 
 
 def test_a_killed_run_resumes_and_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:

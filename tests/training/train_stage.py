@@ -1,18 +1,16 @@
 """Runs the train stage: the lower layers of MiniLM learn to tell where a sentence was written, in seconds."""
 
-import functools
 import hashlib
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset, DatasetDict
 
-from training import reviews
 from training.recipe import Recipe
 from training.stage import ROWS, Work
+from training.templates.texts import labelled
 from training.train.run import run
 
 torch.set_num_threads(1)
@@ -33,12 +31,6 @@ TINY = {
 }
 # Without them the same rows give the same loss however they are shared out.
 NO_DROPOUT = {"num_hidden_layers": 2, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-LABELS = {
-    "amazonReviewSnippets": "goods",
-    "movieReviewSnippets": "film",
-    "nytEditorialSnippets": "editorial",
-    "tweets": "tweet",
-}
 STEPS = {"per_device_train_batch_size": 16, "per_device_eval_batch_size": 50, "learning_rate": 5e-4, "eval_steps": 10}
 LORA = {"type": "lora", "r": 16, "lora_alpha": 32, "lora_dropout": 0.1, "bias": "none"}
 
@@ -66,9 +58,9 @@ def trained(folder: Path, recipe: Recipe, train: int = 160, held_out: int = 50) 
 
 def rows(train: int, held_out: int) -> DatasetDict:
     """The same ones each time, as many of each source: reviews of films and goods, editorials, tweets."""
-    labelled = [{"text": one.text, "label": LABELS[one.source]} for one in _sentences()]
     ends = train, train + held_out, train + 2 * held_out
-    parts = labelled[: ends[0]], labelled[ends[0] : ends[1]], labelled[ends[1] : ends[2]]
+    found = labelled(ends[2])
+    parts = found[: ends[0]], found[ends[0] : ends[1]], found[ends[1] :]
     return DatasetDict(zip(("train", "validation", "test"), map(Dataset.from_list, parts), strict=True))
 
 
@@ -81,10 +73,3 @@ def events(folder: Path, kind: str) -> list[dict[str, Any]]:
 def digest(folder: Path) -> str:
     """Of the weights that came out."""
     return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
-
-
-@functools.cache
-def _sentences() -> list[reviews.Rated]:
-    pick, found = random.Random(7), reviews.fetch()
-    each = [pick.sample([one for one in found if one.source == source], 1000) for source in LABELS]
-    return [one for four in zip(*each, strict=True) for one in four]

@@ -1,23 +1,29 @@
-"""Small real data for every task, made of what packages carry: sentences, heights, digits, tumours, diabetes."""
+"""Small real rows for the tasks that read text, all made of sentences that vaderSentiment carries."""
 
+import functools
 import random
-from importlib.resources import files
-from typing import Any
+from typing import Final
 
-import numpy as np
-from datasets import Dataset, DatasetDict
-from PIL import Image
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from training import reviews
+from training.templates.files import Rows
 
-from tests.training import train_stage
+LABELS: Final = {
+    "amazonReviewSnippets": "goods",
+    "movieReviewSnippets": "film",
+    "nytEditorialSnippets": "editorial",
+    "tweets": "tweet",
+}
+EACH: Final = 1000  # of each source
 
-Rows = list[dict[str, Any]]
+
+def labelled(count: int) -> Rows:
+    """Sentences, and where each was written: reviews of films and goods, editorials, tweets, as many of each."""
+    return [{"text": one.text, "label": LABELS[one.source]} for one in _rated()[:count]]
 
 
 def sentences(count: int) -> list[str]:
     """Sentences of twelve words or more."""
-    texts = [text for split in train_stage.rows(3 * count, 100).values() for text in split["text"]]
-    return [text for text in texts if len(text.split()) >= 12][:count]
+    return [one.text for one in _rated() if len(one.text.split()) >= 12][:count]
 
 
 def duels(count: int) -> Rows:
@@ -55,8 +61,7 @@ def topics(count: int) -> Rows:
 
 def written(source: str, count: int) -> list[str]:
     """Sentences from one source."""
-    rows = train_stage.rows(3900, 20)["train"]
-    return [row["text"] for row in rows if row["label"] == source][:count]
+    return [one.text for one in _rated() if LABELS[one.source] == source][:count]
 
 
 def halves(count: int) -> Rows:
@@ -93,14 +98,13 @@ def ends(count: int) -> Rows:
     return rows
 
 
-def texts(count: int) -> Rows:
+def plain(count: int) -> Rows:
     """The sentences as they are."""
     return [{"text": text} for text in sentences(count)]
 
 
 def verdicts(count: int) -> Rows:
     """Somebody reads something out, and is told where it was written."""
-    whole = train_stage.rows(count, 20)["train"]
     return [
         {
             "messages": [
@@ -108,17 +112,16 @@ def verdicts(count: int) -> Rows:
                 {"role": "assistant", "content": f"that is from a {row['label']} ."},
             ]
         }
-        for row in whole
+        for row in labelled(count)
     ]
 
 
 def preferences(count: int) -> Rows:
     """Where a sentence was written is the answer that is wanted, rather than another place."""
-    whole = list(train_stage.rows(count, 20)["train"])
     others = {"film": "tweet", "tweet": "editorial", "editorial": "goods", "goods": "film"}
     return [
         {"prompt": f"{row['text']} from :", "chosen": f" a {row['label']}", "rejected": f" no {others[row['label']]}"}
-        for row in whole
+        for row in labelled(count)
     ]
 
 
@@ -127,46 +130,9 @@ def openings(count: int) -> Rows:
     return [{"source": text, "target": " ".join(text.split()[:3]).lower()} for text in sentences(count)]
 
 
-def digits(count: int) -> Rows:
-    """8 by 8 greys."""
-    pixels, labels = load_digits(return_X_y=True)
-    images = (pixels.reshape(-1, 8, 8) * 15.9).astype(np.uint8)
-    return [
-        {"image": Image.fromarray(image), "label": str(label)} for image, label in zip(images, labels, strict=True)
-    ][:count]
-
-
-def tumours(count: int) -> Rows:
-    """Measurements of cells, and what they were."""
-    found = load_breast_cancer()
-    return _numbers(found.data, found.feature_names, "label", [str(found.target_names[one]) for one in found.target])[
-        :count
-    ]
-
-
-def diabetes(count: int) -> Rows:
-    """Measurements of people, and how their illness went on."""
-    found = load_diabetes(scaled=False)
-    return _numbers(found.data, found.feature_names, "target", [float(one) for one in found.target])[:count]
-
-
-def heights(count: int) -> Rows:
-    """Pieces of profiles through the land around Jacksboro, which come with matplotlib: points at equal distances."""
-    with np.load(str(files("matplotlib") / "mpl-data" / "sample_data" / "jacksboro_fault_dem.npz")) as found:
-        profiles = found["elevation"][::10].astype(float)  # neighbours are too much alike to be judged by each other
-    scaled = (profiles - profiles.mean()) / profiles.std()
-    pieces = [profile[at : at + 50] for profile in scaled for at in range(0, len(profile) - 49, 50)]
-    return [{"series": piece.tolist()} for piece in pieces][:count]
-
-
-def split(rows: Rows, held_out: int) -> DatasetDict:
-    """The last rows are held out, after the order has been shuffled."""
-    rows = random.Random(7).sample(rows, len(rows))
-    parts = {"train": rows[: -2 * held_out], "validation": rows[-2 * held_out : -held_out], "test": rows[-held_out:]}
-    return DatasetDict({name: Dataset.from_list(part) for name, part in parts.items()})
-
-
-def _numbers(data: Any, names: Any, target: str, truth: list[Any]) -> Rows:
-    columns = [str(name).replace(" ", "_") for name in names]
-    rows = [dict(zip(columns, map(float, row), strict=True)) for row in data]
-    return [{**row, target: one} for row, one in zip(rows, truth, strict=True)]
+@functools.cache
+def _rated() -> list[reviews.Rated]:
+    """The sources take turns, so that the first rows have as many of each."""
+    pick, found = random.Random(7), reviews.fetch()
+    each = [pick.sample([one for one in found if one.source == source], EACH) for source in LABELS]
+    return [one for four in zip(*each, strict=True) for one in four]

@@ -1,10 +1,8 @@
-"""Small real images and sounds for the tasks that take them."""
+"""Small real images: digits that people wrote come with scikit-learn, pictures with captions with Tux Paint."""
 
 import functools
-import gzip
 import io
 import random
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tests.training.debian import package
+from training.templates.debian import package
+from training.templates.files import Rows
 
-Rows = list[dict[str, Any]]
 SIDE = 48  # of a scene
 CELL = SIDE // 2
 LABELS = ("0", "1")
-SHORT = 2 * 2 * 8000  # two seconds, in bytes
 INK = 64  # from this grey on a pixel is of a digit
 
 
@@ -29,6 +26,15 @@ class Scene(NamedTuple):
     image: Image.Image
     mask: Image.Image  # 0 where there is nothing, else one more than the digit
     boxes: dict[str, list[Any]]
+
+
+def digits(count: int) -> Rows:
+    """8 by 8 greys."""
+    pixels, labels = load_digits(return_X_y=True)
+    images = (pixels.reshape(-1, 8, 8) * 15.9).astype(np.uint8)
+    return [
+        {"image": Image.fromarray(image), "label": str(label)} for image, label in zip(images, labels, strict=True)
+    ][:count]
 
 
 def scenes(count: int) -> list[Scene]:
@@ -59,43 +65,6 @@ def stamps(count: int) -> Rows:
             rows.append((picture, caption))
     some = random.Random(7).sample(rows, len(rows))[:count]
     return [{"image": _on_white(picture), "caption": caption} for picture, caption in some]
-
-
-def languages(count: int) -> Rows:
-    """What a telephone exchange says, in English and in French, by one speaker each."""
-    rows = []
-    for language in ("en", "fr"):
-        files = sorted(_prompts(language).rglob("*.wav"))
-        some = random.Random(7).sample(files, min(len(files), count // 2))
-        rows += [{"audio": _sound(file), "label": language} for file in some]
-    return rows
-
-
-def spoken(count: int) -> Rows:
-    """What it says in English within two seconds, in small letters."""
-    (texts,) = package("asterisk-core-sounds-en").rglob("core-sounds-en.txt.gz")
-    (folder,) = {path.parent for path in _prompts("en").rglob("agent-pass.wav")}
-    lines = gzip.decompress(texts.read_bytes()).decode()
-    rows: Rows = []
-    for name, said in re.findall(r"^([^;:\n]+):\s*(.+)$", lines, re.MULTILINE):
-        file = folder / f"{name}.wav"
-        # Figures are not spelled out, nor are noises.
-        if (
-            file.is_file()
-            and not re.search(r"[\[0-9]", said)
-            and (text := re.sub(r"[^a-z' ]", " ", said.lower()).strip())
-        ):
-            rows.append({"audio": _sound(file), "text": " ".join(text.split())})
-    short = [row for row in rows if len(row["audio"]["bytes"]) < SHORT]
-    return random.Random(7).sample(short, len(short))[:count]
-
-
-def _prompts(language: str) -> Path:
-    return package(f"asterisk-core-sounds-{language}-wav")
-
-
-def _sound(file: Path) -> dict[str, Any]:
-    return {"path": None, "bytes": file.read_bytes()}
 
 
 def _on_white(path: Path) -> Image.Image:
