@@ -8,7 +8,7 @@ import pytest
 from datasets import load_from_disk
 
 from training.block import RecipeError
-from training.data.run import run
+from training.data.run import DROPPED, run
 from training.recipe import Recipe
 from training.stage import ROWS, Work
 from training.templates import images, sounds
@@ -81,6 +81,7 @@ def test_masks_lie_beside_the_images_that_they_are_for(tmp_path: Path) -> None:
     found = gathered(tmp_path, "image-segmentation")
     expected = [row["mask"].tobytes() for row in rows]
     assert all(mask.tobytes() in expected for split in found.values() for mask in split["mask"])
+    assert (tmp_path / "data" / DROPPED).read_text() == ""
 
 
 def test_a_folder_of_audio_has_transcripts_where_its_metadata_have(tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def _fill(part: Part, kind: str) -> None:
     metadata = next((part.folder / name for name in _METADATA if part.folder / name in files), None)
     if metadata is not None:
         part.rows = list(_described(metadata, kind))
-        used = {metadata, *(part.folder / row[COLUMNS[kind]] for _, row in part.rows)}
+        # Of a row there may be more files than its image: a mask, for example.
+        named = {value for _, row in part.rows for value in row.values() if isinstance(value, str)}
+        used = {metadata, *(part.folder / name for name in named)}
         part.others += [file for file in files if file not in used]
         return
     for number, file in enumerate(files, 1):
