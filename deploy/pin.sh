@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 
 docker buildx version >/dev/null 2>&1 || { echo "this needs Docker's buildx" >&2; exit 1; }
 trap 'rm -f .env.partial' EXIT
-: >.env.partial
+{ [ ! -f .env ] || grep -vE '^[A-Z]+_IMAGE=' .env || true; } >.env.partial # what else is set there stays
 while read -r variable image; do
     digest=$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$image") && [[ $digest == sha256:* ]] || {
         echo "no registry tells the digest of $image: nothing was pinned" >&2
@@ -21,4 +21,4 @@ mv .env.partial .env
 echo "images:"
 while IFS='=@' read -r _ image digest; do
     ! grep -rqF "image: $image" kubernetes || echo "  - { name: ${image%:*}, digest: \"$digest\" }"
-done <.env
+done < <(grep -E '^[A-Z]+_IMAGE=' .env)

@@ -44,6 +44,15 @@ def test_every_image_of_compose_is_pinned_to_what_the_registry_says(deploy: Path
     assert pinned == {variable: f"{image}@{DIGEST}" for variable, image in IMAGES.items()}
 
 
+def test_what_else_is_set_stays(deploy: Path) -> None:
+    (deploy / ".env").write_text("HEADRACE_PUBLISH=0.0.0.0:80\nVALKEY_IMAGE=mine\n")
+    assert pin(deploy, ANSWERS).returncode == 0
+    lines = (deploy / ".env").read_text().splitlines()
+    assert lines[0] == "HEADRACE_PUBLISH=0.0.0.0:80"
+    assert len(lines) == 1 + len(IMAGES)
+    assert "VALKEY_IMAGE=mine" not in lines
+
+
 def test_the_images_of_others_on_kubernetes_are_printed_as_a_kustomization_takes_them(deploy: Path) -> None:
     printed = yaml.safe_load("images:" + pin(deploy, ANSWERS).stdout.partition("images:")[2])["images"]
     used = {
