@@ -26,10 +26,11 @@ containers() { docker compose ps --quiet "$1" | sort; }
 
 # Why a new container cannot take an old one's place yet. Nothing, once it can.
 missing() { # missing CONTAINER PORT ENVOY
-    local said address envoy
+    local said address envoys envoy
     said=$(docker exec "$1" python -c "$READY" "$2" 2>&1 | tail -1) || { echo "it is not ready: $said"; return; }
     address=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1")
-    for envoy in $(containers "$3"); do
+    envoys=$(containers "$3") && [ -n "$envoys" ] || { echo "no $3 is running"; return; }
+    for envoy in $envoys; do
         docker exec "$envoy" bash /etc/envoy/admin.sh GET /clusters |
             grep -F "::$address:$2::health_flags::healthy" >/dev/null || echo "the service $3 does not find it healthy"
     done

@@ -13,6 +13,8 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
         --auth-local trust --auth-host scram-sha-256 --encoding UTF8 --locale C.UTF-8
     echo 'host all all all scram-sha-256' >>"$PGDATA.new/pg_hba.conf"
     echo 'CREATE DATABASE headrace' | postgres --single -D "$PGDATA.new" postgres
+    # A statement that fails does not fail the command.
+    echo 'SELECT datname FROM pg_database' | postgres --single -D "$PGDATA.new" postgres | grep -q '"headrace"'
     mv "$PGDATA.new" "$PGDATA"
 fi
 exec postgres -D "$PGDATA" -c listen_addresses='*' -c unix_socket_directories="$PGHOST"
