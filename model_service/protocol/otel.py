@@ -178,7 +178,7 @@ def exporting_tracer(settings: TracingSettings, service: str) -> OtelTracer:
     for name in _TALKATIVE:
         logging.getLogger(name).addFilter(Rarely(_WARN_S))
     resource = Resource.create({SERVICE_NAME: service, **OTELResourceDetector().detect().attributes})
-    given = settings.exporter_otlp_headers
+    given = settings.exporter_otlp_traces_headers or settings.exporter_otlp_headers
     headers = None if given is None else parse_env_headers(given.get_secret_value(), liberal=True)
     return OtelTracer(BatchSpanProcessor(OTLPSpanExporter(headers=headers)), Sampling.of(settings), resource)
 

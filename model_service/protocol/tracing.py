@@ -179,6 +179,7 @@ class TracingSettings(BaseSettings):
     exporter_otlp_headers: SecretStr | None = Field(
         None, description="What the receiver wants to be told, a key as a rule: `name=value,name=value`."
     )
+    exporter_otlp_traces_headers: SecretStr | None = Field(None, description="The same, for spans alone.")
     traces_exporter: Annotated[Literal["otlp", "none"], Word] = Field(
         "otlp", description="`none` traces nothing, whatever the endpoint."
     )

@@ -168,8 +168,16 @@ def test_the_sampling_is_the_one_that_the_environment_names(
     assert Sampling.of(TracingSettings()) == sampling
 
 
-def test_the_receiver_is_told_the_key_that_a_file_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "otel_exporter_otlp_headers").write_text("api-key=very%20secret\n")
+@pytest.mark.parametrize("others", [[], ["otel_exporter_otlp_headers"]])
+def test_the_receiver_is_told_the_key_that_a_file_holds(
+    others: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The one for spans alone comes first.
+    (tmp_path / ("otel_exporter_otlp_traces_headers" if others else "otel_exporter_otlp_headers")).write_text(
+        "api-key=very%20secret\n"
+    )
+    for other in others:
+        (tmp_path / other).write_text("api-key=another\n")
     with collecting() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         tracer = exporting_tracer(TracingSettings(_secrets_dir=tmp_path), "headrace-gateway")
