@@ -65,7 +65,7 @@ bench: .venv/test.stamp ## measure this machine; results go to loadtests/results
 bench-peers: .venv/test.stamp ## install the other servers that `make bench` compares with, each in its own environment
 	@$(BIN)/python -m loadtests.peers $(ARGS)
 
-qps: .venv/test.stamp loadtests/.cache/sentiment/manifest.json ## 1,000 requests a second over the whole platform, with Locust: half an hour
+qps: .venv/test.stamp loadtests/.cache/sentiment/manifest.json ## 1,000 requests a second over the whole platform, and its limit: half an hour
 	@$(BIN)/python -m loadtests.qps $(ARGS)
 
 sentiment: loadtests/.cache/sentiment/manifest.json ## train the small classifier of `make qps`, in an environment with torch

@@ -18,7 +18,7 @@ from loadtests.scenarios.traffic import requests
 from loadtests.sentences import corpus
 from loadtests.spec import Spec
 
-CONNECTIONS, WARMUP_S, SATURATE_S = 256, 3.0, 8.0
+CONNECTIONS, WARMUP_S, SATURATE_S, PATIENCE_S = 256, 3.0, 8.0, 120.0
 
 
 class Limit(Search):
@@ -46,7 +46,9 @@ def _runner(platform: Platform, spec: Spec) -> Callable[[float, float], Attempt]
     def at(rate: float, seconds: float) -> Attempt:
         with Sampler(platform.pids).running() as sampler:
             report = generate(
-                {**spec, "rate": rate, "seconds": seconds}, started=lambda pid: sampler.watch("generator", pid)
+                {**spec, "rate": rate, "seconds": seconds},
+                limit_s=seconds + WARMUP_S + PATIENCE_S,
+                started=lambda pid: sampler.watch("generator", pid),
             )
         said = verdict(report, BAR_MEAN_MS)
         print(

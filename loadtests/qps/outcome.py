@@ -52,7 +52,7 @@ def _of_limit(limit: Limit) -> list[Figure]:
     latencies = ", ".join(f"{name} {report[f'{name}_ms']:.1f} ms" for name in ("mean", "p50", "p95", "p99"))  # type: ignore[literal-required]
     cores = ", ".join(f"{name} {usage['cpu']:.2f}" for name, usage in last["usage"].items())
     what = f"{of}: highest rate with a mean of {limit['bar_mean_ms']:g} ms"
-    notes = [latencies, f"cores: {cores}"]
+    notes = [latencies, f"cores: {cores}"] if limit["rate"] else ["no rate that was tried was held"]
     against, bare_notes = f"{of}: against bare", _bare(limit)
     if limit["at_least"] is not None:
         # A bound, and not the platform's limit: it must never stand anywhere without saying so.

@@ -29,7 +29,7 @@ class Search(TypedDict):
 
     rate: float
     at_least: str | None
-    tried: list[Attempt]  # the last one is the run at `rate`
+    tried: list[Attempt]  # the last one is the run at `rate`, where there is one
 
 
 def verdict(report: Report, bar_mean_ms: float) -> Verdict:
@@ -57,7 +57,7 @@ def search(at: Callable[[float, float], Attempt], saturated: float, seconds: flo
         low *= 0.95
         tried.append(at(low, seconds))
     rate = low if tried[-1]["verdict"] == "held" else 0.0
-    return Search(rate=rate, at_least=_at_least(rate, tried), tried=tried)
+    return Search(rate=rate, at_least=_at_least(rate, tried) if rate else None, tried=tried)
 
 
 def bisect(at: Callable[[float], Attempt], low: float, high: float) -> tuple[float, list[Attempt]]:

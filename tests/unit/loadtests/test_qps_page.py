@@ -113,8 +113,7 @@ def test_a_result_that_does_not_say_what_was_asked_is_refused(tmp_path: Path) ->
 def test_a_limit_has_its_percentiles_processor_and_memory_on_the_page(tmp_path: Path) -> None:
     page = render(a_result(driven()), tmp_path / "qps.html").read_text()
     section = page[page.index("<h2>The limit of minilm") :]
-    assert "3.25" in section
-    assert "5.75" in section
+    assert '<td class="n">3.25<td class="n">5.75' in section
     assert '<td>postgres<td class="n">0.25<td class="n">123' in section
     assert "session.run alone" in section
 
@@ -129,6 +128,15 @@ def test_a_limit_that_the_generator_set_is_called_a_lower_bound_everywhere(tmp_p
     assert "is the highest rate" not in page
     sure = a_result(driven())
     assert not any("at least" in figure["what"] for figure in sure["figures"])
+
+
+def test_a_limit_that_was_not_found_is_no_rate(tmp_path: Path) -> None:
+    nothing = a_limit()
+    nothing["rate"] = 0.0
+    found = a_result(driven(), nothing)
+    page = render(found, tmp_path / "qps.html").read_text()
+    assert "no rate that was tried held a mean of 80 ms" in " ".join(page.split())
+    assert ["no rate that was tried was held"] in [figure["notes"] for figure in found["figures"]]
 
 
 def test_a_run_that_says_nothing_is_called_so(tmp_path: Path) -> None:

@@ -109,4 +109,5 @@ def test_a_rate_that_is_held_for_seconds_only_gives_way_to_the_next_that_is_held
 
 
 def test_where_nothing_is_held_the_rate_is_zero() -> None:
-    assert search(runner(within(0)), 100, 120)["rate"] == 0
+    found = search(runner(within(0)), 100, 120)
+    assert (found["rate"], found["at_least"]) == (0, None)
