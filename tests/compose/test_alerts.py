@@ -14,7 +14,7 @@ import pytest
 from tests import platform
 from tests.compose.hurried import firing, hurried
 from tests.compose.slow import LONG, make_slow, turns
-from tests.compose.stack import Stack, answers, health, inspect, run
+from tests.compose.stack import NO_CACHE, Stack, answers, health, inspect, run
 from tests.compose.trainer import training
 from tests.compose.training_run import MODEL, RUN
 from tests.unit.deploy.dashboards import alerts
@@ -94,13 +94,13 @@ def test_a_version_for_a_device_that_no_worker_has_is_stuck_and_without_worker(w
 
 def test_requests_whose_deadline_is_too_short_fail(watched: Stack, slow: str) -> None:
     def ask() -> None:
-        assert infer(watched, slow, turns(LONG), **{"x-request-timeout-ms": "100"}) == 504
+        assert infer(watched, slow, turns(LONG), **NO_CACHE, **{"x-request-timeout-ms": "100"}) == 504
 
     until_firing(watched, "RequestsFail", ask, model=slow)
 
 
 def test_more_clients_than_workers_can_serve_wait_long(watched: Stack, slow: str) -> None:
-    with watched.load(slow, turns(LONG), clients=24, least=1) as answered:
+    with watched.load(slow, turns(LONG), clients=8, least=1) as answered:
         until_firing(watched, "RequestsSlow", model=slow)
         until_firing(watched, "QueueLong", model=slow)
     assert set(answered) == {"200"}, answered
