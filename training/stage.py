@@ -77,8 +77,8 @@ class Stage:
                     partial = file.with_suffix(".partial")
                     partial.write_text(json.dumps(outcome, indent=1, ensure_ascii=False))
                     partial.replace(file)
-        found: dict[str, Any] = json.loads(file.read_text())
-        return found
+                return _read(file)  # before another run begins it again
+        return _read(file)
 
     def done(self, folder: Path) -> bool:
         """Whether there is nothing left to do in its folder."""
@@ -94,6 +94,11 @@ class Stage:
             for path in sorted(folder.rglob("*.py")):
                 digest.update(f"{package}/{path.relative_to(folder)}".encode() + b"\0" + path.read_bytes() + b"\0")
         return digest.hexdigest()
+
+
+def _read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
 
 
 def done(folder: Path) -> bool:

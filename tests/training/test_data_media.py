@@ -84,14 +84,26 @@ def test_masks_lie_beside_the_images_that_they_are_for(tmp_path: Path) -> None:
     assert (tmp_path / "data" / DROPPED).read_text() == ""
 
 
+def test_an_image_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    (sheet,) = images.masks(1)
+    (tmp_path / "sheets" / "masks").mkdir(parents=True)
+    sheet["mask"].save(tmp_path / "sheets" / "masks" / "0.png")
+    sheet["image"].save(tmp_path / "sheets" / "0.jpg")
+    whole = (tmp_path / "sheets" / "0.jpg").read_bytes()
+    (tmp_path / "sheets" / "0.jpg").write_bytes(whole[: len(whole) - 100])
+    (tmp_path / "sheets" / "metadata.jsonl").write_text('{"file_name": "0.jpg", "mask": "masks/0.png"}')
+    with pytest.raises(RecipeError, match=r"metadata\.jsonl, row 1: .*truncated|sheets.*row 1: .*truncated"):
+        gathered(tmp_path, "image-segmentation")
+
+
 def test_a_folder_of_audio_has_transcripts_where_its_metadata_have(tmp_path: Path) -> None:
     rows = sounds.spoken(12)
     (tmp_path / "sheets").mkdir()
     lines = []
     for index, row in enumerate(rows):
-        (tmp_path / "sheets" / f"{index}.wav").write_bytes(row["audio"]["bytes"])
+        (tmp_path / "sheets" / f"{index}.wav").write_bytes(row["audio"])
         lines.append(json.dumps({"file_name": f"{index}.wav", "text": row["text"]}))
     (tmp_path / "sheets" / "metadata.jsonl").write_text("\n".join(lines))
     found = gathered(tmp_path, "speech-recognition")
     texts = {row["audio"]["bytes"]: row["text"] for split in found.values() for row in split}
-    assert texts == {row["audio"]["bytes"]: row["text"] for row in rows}
+    assert texts == {row["audio"]: row["text"] for row in rows}

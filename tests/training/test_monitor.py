@@ -180,9 +180,9 @@ def test_a_run_that_hangs_is_called_stalled_and_goes_on_when_it_can(tmp_path: Pa
 
 
 def test_an_evaluation_that_takes_long_is_not_called_a_stall(tmp_path: Path) -> None:
-    given = {**STEPS, "max_steps": 1, "eval_steps": 1, "per_device_eval_batch_size": 5}
+    given = {**STEPS, "max_steps": 1, "eval_steps": 1, "per_device_eval_batch_size": 2}
     job = work(tmp_path, recipe(model=TINY, train=given))
-    fit(job, MonitorSettings(stall_s=3), Slow({}, always=0.5))
+    fit(job, MonitorSettings(stall_s=6), Slow({}, always=0.5))
     assert events(job.folder, "alert") == []
 
 

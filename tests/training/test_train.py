@@ -12,11 +12,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from tests.training.train_stage import LORA, MINILM, SMALL, STEPS, TINY, digest, events, recipe, trained, work
 from training.block import RecipeError
-from training.recipe import load
-from training.tasks.base import Task
-from training.tasks.open import TASKS, open_task
+from training.tasks.open import open_task
 from training.tasks.source import locate
-from training.templates.open import write
 from training.train.check import check
 from training.train.run import run
 
@@ -202,11 +199,6 @@ def test_a_hub_that_cannot_be_reached_is_told_with_the_key_that_needs_it(monkeyp
     monkeypatch.setattr(AutoConfig, "from_pretrained", away)
     with pytest.raises(RecipeError, match=r"model\.base: We couldn't connect"):
         check(recipe(model={"base": "some/model", "config": {"hidden_size": 8}}))
-
-
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-def test_a_recipe_that_can_be_trained_is_not_refused(task: type[Task], tmp_path: Path) -> None:
-    check(load(write(task.name, tmp_path / "template", 24).recipe))
 
 
 def test_a_killed_run_resumes_and_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:

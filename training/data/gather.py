@@ -69,7 +69,7 @@ def gather(recipe: "Recipe", task: "Task") -> Gathered:
 def _check(found: Found, task: "Task") -> None:
     try:
         task.check_row(found.row)
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # the second of a picture that is cut short
         raise RecipeError(f"datasets: {found.source}, row {found.number}: {error}") from error
 
 

@@ -42,7 +42,7 @@ def _filed(row: dict[str, Any], folder: Path, number: str) -> dict[str, Any]:
         name = _NAMED[column].format(number)
         (folder / name).parent.mkdir(exist_ok=True)
         if column == "audio":
-            (folder / name).write_bytes(value["bytes"])
+            (folder / name).write_bytes(value)
         else:
             value.save(folder / name)
         found["file_name" if column in _SUBJECTS else column] = name

@@ -1,7 +1,6 @@
 """Small real images: digits that people wrote come with scikit-learn, pictures with captions with Tux Paint."""
 
 import functools
-import io
 import random
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,16 +29,13 @@ class Scene(NamedTuple):
 
 def digits(count: int) -> Rows:
     """8 by 8 greys."""
-    pixels, labels = load_digits(return_X_y=True)
-    images = (pixels.reshape(-1, 8, 8) * 15.9).astype(np.uint8)
-    return [
-        {"image": Image.fromarray(image), "label": str(label)} for image, label in zip(images, labels, strict=True)
-    ][:count]
+    return [{"image": Image.fromarray(grey), "label": str(label)} for label, grey in _digits()[:count]]
 
 
 def scenes(count: int) -> list[Scene]:
     """Sheets with one to three digits."""
-    pick, written = random.Random(7), _digits()
+    pick = random.Random(7)
+    written = [(label, grey.repeat(2, axis=0).repeat(2, axis=1)) for label, grey in _digits() if str(label) in LABELS]
     return [_scene(pick, written) for _ in range(count)]
 
 
@@ -73,16 +69,14 @@ def _on_white(path: Path) -> Image.Image:
     picture.thumbnail((64, 64))
     sheet = Image.new("RGBA", (64, 64), "white")
     sheet.alpha_composite(picture, ((64 - picture.width) // 2, (64 - picture.height) // 2))
-    packed = io.BytesIO()
-    sheet.convert("RGB").save(packed, "PNG")
-    return Image.open(packed)
+    return sheet.convert("RGB")
 
 
 @functools.cache
 def _digits() -> list[tuple[int, NDArray[np.uint8]]]:
     pixels, labels = load_digits(return_X_y=True)
-    greys = (pixels.reshape(-1, 8, 8) * 15.9).astype(np.uint8).repeat(2, axis=1).repeat(2, axis=2)
-    return [(int(label), grey) for label, grey in zip(labels, greys, strict=True) if str(label) in LABELS]
+    greys = (pixels.reshape(-1, 8, 8) * 15.9).astype(np.uint8)
+    return [(int(label), grey) for label, grey in zip(labels, greys, strict=True)]
 
 
 def _scene(pick: random.Random, written: list[tuple[int, NDArray[np.uint8]]]) -> Scene:

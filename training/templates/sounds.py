@@ -4,7 +4,6 @@ import gzip
 import random
 import re
 from pathlib import Path
-from typing import Any
 
 from training.templates.debian import package
 from training.templates.files import Rows
@@ -18,7 +17,7 @@ def languages(count: int) -> Rows:
     for language in ("en", "fr"):
         files = sorted(_prompts(language).rglob("*.wav"))
         some = random.Random(7).sample(files, min(len(files), count // 2))
-        rows += [{"audio": _sound(file), "label": language} for file in some]
+        rows += [{"audio": file.read_bytes(), "label": language} for file in some]
     return rows
 
 
@@ -36,14 +35,10 @@ def spoken(count: int) -> Rows:
             and not re.search(r"[\[0-9]", said)
             and (text := re.sub(r"[^a-z' ]", " ", said.lower()).strip())
         ):
-            rows.append({"audio": _sound(file), "text": " ".join(text.split())})
-    short = [row for row in rows if len(row["audio"]["bytes"]) < SHORT]
+            rows.append({"audio": file.read_bytes(), "text": " ".join(text.split())})
+    short = [row for row in rows if len(row["audio"]) < SHORT]
     return random.Random(7).sample(short, len(short))[:count]
 
 
 def _prompts(language: str) -> Path:
     return package(f"asterisk-core-sounds-{language}-wav")
-
-
-def _sound(file: Path) -> dict[str, Any]:
-    return {"path": None, "bytes": file.read_bytes()}

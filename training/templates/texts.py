@@ -44,7 +44,7 @@ def tweeted(count: int) -> Rows:
     for tweet, editorial in zip(written("tweet", count // 2), written("editorial", count // 2), strict=True):
         rows += [
             {"text": "what did somebody tweet ?", "text_pair": text, "label": label}
-            for text, label in ((tweet, 1.0), (editorial, 0.0))
+            for text, label in ((tweet, 1), (editorial, 0))
         ]
     return rows
 

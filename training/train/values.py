@@ -1,8 +1,8 @@
 """Whether what a recipe gives a library's dataclass is of the type that the class says, which it does not check."""
 
 from collections.abc import Mapping
-from types import NoneType
-from typing import Any, Final, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from training.block import RecipeError
 
@@ -22,10 +22,14 @@ def check_values(given: Mapping[str, Any], kind: type, where: str) -> None:
     wrong = [
         f"{where}.{key} is {value!r}, where {wanted} is wanted"
         for key, value in given.items()
-        if (wanted := _wanted(key, value, set(get_args(hints[key]) or (hints[key],)))) is not None
+        if (wanted := _wanted(key, value, _kinds(hints[key]))) is not None
     ]
     if wrong:
         raise RecipeError("\n".join(wrong))
+
+
+def _kinds(hint: Any) -> set[Any]:
+    return set(get_args(hint)) if get_origin(hint) in (Union, UnionType) else {hint}
 
 
 def _wanted(key: str, value: Any, kinds: set[Any]) -> str | None:
