@@ -38,7 +38,8 @@ def test_a_candidate_is_tried_promoted_and_rolled_back(platform: Platform) -> No
     post(platform, "/admin/models/life/promote", version="candidate")
     assert answering_version(platform, "life") == "2"
     post(platform, "/admin/models/life/rollback")
-    assert answering_version(platform, "life") == "1"
+    # At once, unless this machine was so slow that workers have unloaded it meanwhile.
+    platform.until(lambda: answering_version(platform, "life") == "1")
     platform.http.put("/admin/models/life/route", json={"weights": {"candidate": 1}}).raise_for_status()
     assert answering_version(platform, "life") == "2"
     assert platform.http.delete("/admin/models/life").status_code == 204
