@@ -69,16 +69,16 @@ class Stage:
         """Do it, unless it is done: what the report says of it. Raises Busy where another run does it."""
         work.folder.mkdir(parents=True, exist_ok=True)
         file = work.folder / OUTCOME
-        if not self.done(work.folder):
-            with _locked(work.folder):
-                if not self.done(work.folder):  # by a run that ended in between
-                    file.unlink(missing_ok=True)  # what was so the last time is not said of this one, should it fail
-                    outcome = importlib.import_module(f"{self.package}.run").run(work)
-                    partial = file.with_suffix(".partial")
-                    partial.write_text(json.dumps(outcome, indent=1, ensure_ascii=False))
-                    partial.replace(file)
-                return _read(file)  # before another run begins it again
-        return _read(file)
+        if self.done(work.folder):
+            return _read(file)
+        with _locked(work.folder):
+            if not self.done(work.folder):  # by a run that ended in between
+                file.unlink(missing_ok=True)  # what was so the last time is not said of this one, should it fail
+                outcome = importlib.import_module(f"{self.package}.run").run(work)
+                partial = file.with_suffix(".partial")
+                partial.write_text(json.dumps(outcome, indent=1, ensure_ascii=False))
+                partial.replace(file)
+            return _read(file)  # before another run begins it again
 
     def done(self, folder: Path) -> bool:
         """Whether there is nothing left to do in its folder."""

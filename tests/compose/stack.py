@@ -52,6 +52,20 @@ class Stack:
         self.compose("up", "--detach", "--no-recreate", "--no-build", "--scale", f"worker={workers}")
         self.until(lambda: [health(id) for id in self.containers("worker")] == ["healthy"] * workers)
 
+    @contextmanager
+    def stopped(self, service: str) -> Iterator[None]:
+        """A service away, and back and well at the end."""
+        ids = self.containers(service)
+        for id in ids:
+            run(["docker", "stop", id])
+        try:
+            yield
+        finally:
+            for id in ids:
+                run(["docker", "start", id])
+            self.until(lambda: {health(id) for id in ids} == {"healthy"})
+            self.until(lambda: self.http.get("/v2/health/ready").status_code == 200)
+
     def processes(self, service: str) -> frozenset[str]:
         """The processes of a service's containers: by container, and since when each runs."""
         label = "label=com.docker.compose"

@@ -37,21 +37,6 @@ def watched(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @contextmanager
-def stopped(stack: Stack, service: str) -> Iterator[None]:
-    """A service away, and back and well at the end."""
-    ids = stack.containers(service)
-    for id in ids:
-        run(["docker", "stop", id])
-    try:
-        yield
-    finally:
-        for id in ids:
-            run(["docker", "start", id])
-        stack.until(lambda: {health(id) for id in ids} == {"healthy"})
-        stack.until(lambda: stack.http.get("/v2/health/ready").status_code == 200)
-
-
-@contextmanager
 def published(stack: Stack, folder: Path, name: str, **changed: Any) -> Iterator[None]:
     """A model, whether it can be loaded or not."""
     platform.publish(stack.http, folder, name, **changed)
@@ -126,7 +111,7 @@ def test_a_cache_that_is_away_has_its_breaker_opened(watched: Stack, slow: str) 
     def ask() -> None:
         assert infer(watched, slow, turns(next(number))) == 200  # not asked before, so not in the gateway's memory
 
-    with stopped(watched, "valkey"):
+    with watched.stopped("valkey"):
         until_firing(watched, "CacheBreakerOpen", ask)
 
     def closed() -> bool:
@@ -162,12 +147,12 @@ def starts(stack: Stack) -> set[str]:
 
 
 def test_workers_that_are_stopped_are_missed(watched: Stack) -> None:
-    with stopped(watched, "worker"):
+    with watched.stopped("worker"):
         until_firing(watched, "NoWorker")
 
 
 def test_a_gateway_that_is_stopped_is_missed(watched: Stack) -> None:
-    with stopped(watched, "gateway"):
+    with watched.stopped("gateway"):
         until_firing(watched, "GatewayDown")
 
 

@@ -201,16 +201,10 @@ def test_containers_are_replaced_one_by_one_and_no_request_fails(stack: Stack, m
 
 def test_a_gateway_that_cannot_read_the_registry_replaces_none(stack: Stack, model: str) -> None:
     before = stack.containers("gateway")
-    (postgres,) = stack.containers("postgres")
-    run(["docker", "stop", postgres])
-    try:
-        with stack.load(model, question()) as answers:
-            command = [str(DEPLOY / "roll.sh"), "gateway"]
-            limited = {**stack.environment, "ROLL_TIMEOUT_S": "10"}
-            done = subprocess.run(command, env=limited, capture_output=True, text=True)
-    finally:
-        run(["docker", "start", postgres])
-        stack.until(lambda: health(postgres) == "healthy")
+    with stack.stopped("postgres"), stack.load(model, question()) as answers:
+        command = [str(DEPLOY / "roll.sh"), "gateway"]
+        limited = {**stack.environment, "ROLL_TIMEOUT_S": "10"}
+        done = subprocess.run(command, env=limited, capture_output=True, text=True)
     assert done.returncode == 1
     assert "the new gateway was taken away, the others serve on: it is not ready: {" in done.stderr
     assert stack.containers("gateway") == before
@@ -242,15 +236,10 @@ def test_the_way_in_answers_what_it_has_before_it_stops(stack: Stack, model: str
 
 
 def test_where_no_gateway_is_left_the_error_is_json_like_all_others(stack: Stack) -> None:
-    (gateway,) = stack.containers("gateway")
-    run(["docker", "stop", gateway])
-    try:
+    with stack.stopped("gateway"):
         answer = stack.http.get("/v2/models/any/ready")
-    finally:
-        run(["docker", "start", gateway])
     assert answer.status_code == 503
     assert answer.json()["error"]
-    stack.until(lambda: stack.http.get("/v2/health/ready").status_code == 200)
 
 
 def test_a_worker_that_is_killed_costs_no_request(stack: Stack, model: str) -> None:
@@ -264,11 +253,6 @@ def test_a_worker_that_is_killed_costs_no_request(stack: Stack, model: str) -> N
 
 @pytest.mark.parametrize("service", ["valkey", "postgres", "prometheus"])
 def test_what_stands_beside_the_way_of_a_request_may_be_away(stack: Stack, model: str, service: str) -> None:
-    (id,) = stack.containers(service)
-    with stack.load(model, question()) as answers:
-        run(["docker", "stop", id])
+    with stack.load(model, question()) as answers, stack.stopped(service):
         time.sleep(3)  # several refreshes of the gateway, several heartbeats
-        run(["docker", "start", id])
-        if service != "prometheus":
-            stack.until(lambda: health(id) == "healthy")
     assert set(answers) == {"200"}, answers

@@ -38,7 +38,7 @@ def test_a_candidate_is_tried_promoted_and_rolled_back(platform: Platform) -> No
     post(platform, "/admin/models/life/promote", version="candidate")
     assert answering_version(platform, "life") == "2"
     post(platform, "/admin/models/life/rollback")
-    # At once, unless this machine was so slow that workers have unloaded it meanwhile.
+    # At once, unless workers have begun to unload it, which they see in half a second is wanted again.
     platform.until(lambda: answering_version(platform, "life") == "1")
     platform.http.put("/admin/models/life/route", json={"weights": {"candidate": 1}}).raise_for_status()
     assert answering_version(platform, "life") == "2"

@@ -92,7 +92,7 @@ def test_an_image_that_is_cut_short_is_named(tmp_path: Path) -> None:
     whole = (tmp_path / "sheets" / "0.jpg").read_bytes()
     (tmp_path / "sheets" / "0.jpg").write_bytes(whole[: len(whole) - 100])
     (tmp_path / "sheets" / "metadata.jsonl").write_text('{"file_name": "0.jpg", "mask": "masks/0.png"}')
-    with pytest.raises(RecipeError, match=r"metadata\.jsonl, row 1: .*truncated|sheets.*row 1: .*truncated"):
+    with pytest.raises(RecipeError, match=r"sheets, row 1: .*truncated"):
         gathered(tmp_path, "image-segmentation")
 
 

@@ -14,6 +14,7 @@ from training.claims.stages import TO_THE_END, Say, recipe
 from training.clean.run import DROPPED
 from training.data.block import DatasetBlock, Split
 from training.data.canonical import row_id
+from training.data.lines import write_lines
 from training.evaluate.intervals import Interval
 from training.recipe import Recipe
 from training.recipes import chinese_reviews
@@ -44,12 +45,13 @@ def measure(work: Path, say: Say) -> dict[str, Any]:
     judging = {row_id(row) for name in ("validation", "test") for row in once[name]}
     raw = [row for row in every if row_id(row) not in judging]
     held_out = once["validation"].shuffle(seed=whole.seed, keep_in_memory=True).select(range(HELD_OUT)).to_list()
-    _write(folder / "held-out.jsonl", held_out)
-    _write(folder / "raw.jsonl", raw)
+    write_lines(held_out, folder / "held-out.jsonl")
+    write_lines(raw, folder / "raw.jsonl")
 
     dirty = whole.model_copy(update={"datasets": _files(folder, "raw"), "split": AS_THEY_COME})
     cleaned = pipeline.run(dirty, work, say, "clean")
-    _write(folder / "cleaned.jsonl", load_from_disk(str(cleaned.folders["clean"] / ROWS))["train"].to_list())
+    kept = load_from_disk(str(cleaned.folders["clean"] / ROWS))["train"].to_list()
+    write_lines(kept, folder / "cleaned.jsonl")
     dropped = [json.loads(line) for line in (cleaned.folders["clean"] / DROPPED).read_text().splitlines()]
     shares = _shares(raw, dropped, once, say)
 
@@ -77,10 +79,6 @@ def measure(work: Path, say: Say) -> dict[str, Any]:
 
 def _rows(recipe: Recipe, until: str, work: Path, say: Say) -> DatasetDict:
     return load_from_disk(str(pipeline.run(recipe, work, say, until).folders[until] / ROWS))
-
-
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def _files(folder: Path, train: str) -> list[DatasetBlock]:

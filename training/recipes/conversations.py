@@ -4,13 +4,13 @@ The corpus is YAML: lists of what is said. Those of two are a question and its a
 some go on as a conversation, and others list several answers, which nothing tells apart.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from training.data.fetch import fetch
+from training.data.lines import write_lines
 
 PACKAGE: Final = "pip:chatterbot-corpus==1.3.3!chatterbot_corpus/data/english"
 SHA256: Final = "86de5300afb9a80826386339d3bec79c0a72eb0358abb8327e2ecef5ae0ce154"
@@ -26,7 +26,7 @@ def main() -> None:
     """Write OUT, a question and its answer in each line."""
     OUT.parent.mkdir(exist_ok=True)
     rows = [row for topic in TOPICS for row in pairs(topic)]
-    OUT.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    write_lines(rows, OUT)
     print(f"{OUT}: {len(rows)} questions and answers")
 
 

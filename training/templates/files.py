@@ -1,9 +1,10 @@
 """Writes rows as a person would lay them out: the data stage then reads them as it reads a user's own."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Any, Final
+
+from training.data.lines import write_lines
 
 Rows = list[dict[str, Any]]
 
@@ -16,7 +17,7 @@ def write_rows(rows: Rows, path: Path) -> None:
     """Into a file, `.jsonl` or `.csv`; where `path` has no ending, a folder of images or sounds with their metadata."""
     match path.suffix:
         case ".jsonl":
-            _write_lines(rows, path)
+            write_lines(rows, path)
         case ".csv":
             with path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, rows[0])
@@ -25,11 +26,7 @@ def write_rows(rows: Rows, path: Path) -> None:
         case _:
             path.mkdir()
             filed = [_filed(row, path, f"{number:04}") for number, row in enumerate(rows, 1)]
-            _write_lines(filed, path / "metadata.jsonl")
-
-
-def _write_lines(rows: Rows, path: Path) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+            write_lines(filed, path / "metadata.jsonl")
 
 
 def _filed(row: dict[str, Any], folder: Path, number: str) -> dict[str, Any]:

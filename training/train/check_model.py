@@ -32,8 +32,8 @@ def _config_class(recipe: "Recipe") -> type:
     if recipe.model.base is None:
         return _named(recipe.model.config["model_type"], "model.config.model_type")
     with _told("model.base"):
-        packed = {"gguf_file": recipe.model.gguf_file} if recipe.model.gguf_file else {}
-        return type(AutoConfig.from_pretrained(locate(recipe.model.base, recipe.folder), **packed))
+        source = locate(recipe.model.base, recipe.folder)
+        return type(AutoConfig.from_pretrained(source, gguf_file=recipe.model.gguf_file))
 
 
 def _named(model_type: Any, where: str) -> type:

@@ -52,7 +52,7 @@ def fit_sharded(work: Work, block: Distributed, settings: MonitorSettings) -> No
     step = resume(loop, folder / CHECKPOINTS)
     first = distributed.get_rank() == 0
     monitor = Monitor(settings, recipe.name, folder, work.say) if first else None
-    heard = monitor.alive if monitor is not None else _nothing
+    heard = monitor.alive if monitor is not None else lambda: None
     loss: float | None = None
     if monitor is not None:
         monitor.begin(step, loop.steps, {**described(work, options, model, share.of), "strategy": block.strategy})
@@ -168,10 +168,6 @@ class Loop:
         low = torch.autocast(self.network.device.type, torch.bfloat16) if self._options.bf16 else nullcontext()
         with low:
             return self.network(**batch).loss
-
-
-def _nothing() -> None:
-    return
 
 
 def _groups(network: Any, decay: float) -> list[dict[str, Any]]:

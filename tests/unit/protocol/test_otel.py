@@ -168,16 +168,22 @@ def test_the_sampling_is_the_one_that_the_environment_names(
     assert Sampling.of(TracingSettings()) == sampling
 
 
-@pytest.mark.parametrize("others", [[], ["otel_exporter_otlp_headers"]])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"otel_exporter_otlp_headers": "api-key=very%20secret\n"},
+        # The one for spans alone comes first.
+        {
+            "otel_exporter_otlp_headers": "api-key=another\n",
+            "otel_exporter_otlp_traces_headers": "api-key=very%20secret\n",
+        },
+    ],
+)
 def test_the_receiver_is_told_the_key_that_a_file_holds(
-    others: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The one for spans alone comes first.
-    (tmp_path / ("otel_exporter_otlp_traces_headers" if others else "otel_exporter_otlp_headers")).write_text(
-        "api-key=very%20secret\n"
-    )
-    for other in others:
-        (tmp_path / other).write_text("api-key=another\n")
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
     with collecting() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         tracer = exporting_tracer(TracingSettings(_secrets_dir=tmp_path), "headrace-gateway")

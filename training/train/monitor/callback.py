@@ -54,9 +54,9 @@ class MonitorCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         logs = logs or {}
-        more = {name: value for name, value in logs.items() if name not in _STEP and isinstance(value, int | float)}
         if not self._over:
-            self._monitor.draw(state.global_step, {_tag(name): value for name, value in more.items()})
+            more = {_tag(k): v for k, v in logs.items() if k not in _STEP and isinstance(v, int | float)}
+            self._monitor.draw(state.global_step, more)
         if "loss" not in logs:
             return
         epoch = float(state.epoch or 0)
