@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.servers import free_port
 from tests.training.train_stage import LORA, MINILM, NO_DROPOUT, STEPS, events, recipe, trained, work
 from training.block import RecipeError
 from training.recipe import Recipe
@@ -76,16 +78,20 @@ def test_loss_and_weights_are_those_of_a_single_process(
     one = given(batch, distributed=block)
     if block["strategy"] == "ddp":
         one = one.model_copy(update={"train": {**one.train, "load_best_model_at_end": False}})
-    outcome, folder = trained(tmp_path, one, 80, HELD_OUT)
-    expected, alone = single
-    assert outcome["processes"] == block["processes"]
+    equal(trained(tmp_path, one, 80, HELD_OUT), single, block["processes"])
+
+
+def equal(got: tuple[dict[str, Any], Path], wanted: tuple[dict[str, Any], Path], processes: int) -> None:
+    """Checks figures and weights of a run over `processes` against those of another, within a tolerance."""
+    (outcome, folder), (expected, alone) = got, wanted
+    assert outcome["processes"] == processes
     assert outcome["validation_loss"] == pytest.approx(expected["validation_loss"], rel=1e-4)
-    for got, want in zip(events(folder, "step"), events(alone, "step"), strict=True):
-        assert [got[name] for name in FIGURES] == pytest.approx([want[name] for name in FIGURES], rel=1e-3)
+    for here, there in zip(events(folder, "step"), events(alone, "step"), strict=True):
+        assert [here[name] for name in FIGURES] == pytest.approx([there[name] for name in FIGURES], rel=1e-3)
     assert drawn(folder) == [1, 2, 3, 4, 5, 6]
-    weights, wanted = (load_file(path / "model" / "model.safetensors") for path in (folder, alone))
-    assert weights.keys() == wanted.keys()
-    assert all(weights[name].allclose(wanted[name], atol=5e-5) for name in wanted)
+    weights, same = (load_file(path / "model" / "model.safetensors") for path in (folder, alone))
+    assert weights.keys() == same.keys()
+    assert all(weights[name].allclose(same[name], atol=5e-5) for name in same)
 
 
 def test_adapters_are_trained_over_several_processes(tmp_path: Path) -> None:
@@ -123,6 +129,23 @@ def test_what_a_process_says_before_it_fails_is_in_the_error(tmp_path: Path) -> 
     (job.folder / "checkpoints").write_text("in the way")
     with pytest.raises(TrainingFailed, match="checkpoints"):
         run(job)
+
+
+def test_a_second_node_takes_part_by_the_line_that_is_printed(
+    single: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    block = {"nodes": 2, "strategy": "hybrid", "processes": 2, "tensor": 2, "rendezvous": f"127.0.0.1:{free_port()}"}
+    job = work(tmp_path, given(BATCH // 2, distributed=block), 80, HELD_OUT)
+    second: list[subprocess.Popen[bytes]] = []
+
+    def say(line: str) -> None:
+        if line.startswith(told := "start on node 1, with the same folders: "):
+            second.append(subprocess.Popen(line.removeprefix(told), shell=True))
+
+    outcome = run(replace(job, say=say))
+    (node,) = second
+    assert node.wait(60) == 0
+    equal((outcome, job.folder), single, 4)
 
 
 def test_every_node_has_a_command_line() -> None:

@@ -33,11 +33,12 @@ def launch(work: Work) -> None:
     )
     assert process.stdout is not None
     tail: deque[str] = deque(maxlen=_TAIL)
-    for line in process.stdout:
-        if line.startswith(SAID):
-            work.say(line.removeprefix(SAID).rstrip())
-        else:
-            tail.append(line)
+    with process.stdout as lines:
+        for line in lines:
+            if line.startswith(SAID):
+                work.say(line.removeprefix(SAID).rstrip())
+            else:
+                tail.append(line)
     if process.wait() != 0 or not (work.folder / RESULT).is_file():
         raise TrainingFailed(f"torchrun ended with status {process.returncode}:\n{''.join(tail)}")
 
