@@ -25,7 +25,7 @@ def counted(folder, dtype: str = "float32", **blocks) -> tuple[Ledger, int, int]
     transformers.set_seed(7)
     model = task.start(asked, task.labels(data, asked))
     if asked.peft is not None:
-        model = adapted(model, asked.peft, task)
+        model = adapted(model, asked, task)
     options = arguments(asked, task, folder)
     trainer = trainer_for(task, model, options, task.features(data["train"], model), None, task.collator(model))
     ledger = Ledger()

@@ -9,7 +9,7 @@ from datasets import load_from_disk
 
 from storage.importers import import_model
 from tests.training.test_export import trial
-from tests.training.train_stage import LORA, STEPS, recipe, work
+from tests.training.train_stage import LORA, PROMPT, STEPS, recipe, work
 from training.export.run import ARTIFACT
 from training.export.run import run as export
 from training.export.session import session
@@ -19,10 +19,13 @@ from training.tasks.open import open_task
 from training.train.run import run as train
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
-PROMPT = {"type": "prompt-tuning", "num_virtual_tokens": 8}
 
 
-@pytest.mark.parametrize("peft", [LORA, PROMPT], ids=["lora", "prompt-tuning"])
+@pytest.mark.parametrize(
+    "peft",
+    [LORA, PROMPT, {**PROMPT, "modules_to_save": ["pooler"]}],
+    ids=["lora", "prompt-tuning", "prompt-tuning-and-pooler"],
+)
 def test_the_graph_answers_as_the_model_with_its_adapter(peft: dict[str, Any], tmp_path: Path) -> None:
     steps = {**STEPS, "max_steps": 10, "learning_rate": 1e-2, "save_strategy": "no", "load_best_model_at_end": False}
     blocks = {"variants": ["fp32", "int8"], "parity_rows": 24, "golden_rows": 4, "metric_drop": 0.2}

@@ -10,10 +10,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-from tests.training.train_stage import LORA, MINILM, SMALL, STEPS, TINY, digest, events, recipe, trained, work
+from tests.training.train_stage import LORA, MINILM, PROMPT, SMALL, STEPS, TINY, digest, events, recipe, trained, work
 from training.block import RecipeError
 from training.tasks.open import open_task
 from training.tasks.source import locate
+from training.train.adapter import adapted
 from training.train.check import check
 from training.train.run import run
 
@@ -129,8 +130,7 @@ def test_the_merged_model_is_the_base_with_the_adapter_in_it(lora: tuple[dict[st
 
 
 def test_prompt_tuning_leaves_the_body_as_it_was_and_answers_otherwise(tmp_path: Path) -> None:
-    peft = {"type": "prompt-tuning", "num_virtual_tokens": 8}
-    outcome, folder = trained(tmp_path, recipe(peft=peft, train={**STEPS, "max_steps": 10, "learning_rate": 1e-2}))
+    outcome, folder = trained(tmp_path, recipe(peft=PROMPT, train={**STEPS, "max_steps": 10, "learning_rate": 1e-2}))
     before, after = base(), AutoModel.from_pretrained(folder / "model").state_dict()
     assert all(before[name].equal(after[name]) for name in before)
     assert outcome["trainable_parameters"] == 8 * 384 + 4 * 384 + 4
@@ -140,6 +140,17 @@ def test_prompt_tuning_leaves_the_body_as_it_was_and_answers_otherwise(tmp_path:
     tokens = whole.processor(["a fine film"], return_tensors="pt")
     with torch.inference_mode():
         assert not whole.network(**tokens).logits.allclose(bare(**tokens).logits, atol=1e-4)
+
+
+def test_virtual_tokens_begin_as_a_text_cut_by_the_bases_own_tokenizer() -> None:
+    peft = {"type": "prompt-tuning", "num_virtual_tokens": 6, "prompt_tuning_init": "TEXT"}
+    asked = recipe(peft={**peft, "prompt_tuning_init_text": "good or bad ?"})
+    task = open_task("text-classification")
+    model = task.start(asked, ("bad", "good"))
+    ids = model.processor("good or bad ?", return_tensors="pt").input_ids[0]
+    assert len(ids) == 6
+    began = model.network.get_input_embeddings()(ids).detach().clone()
+    assert adapted(model, asked, task).network.prompt_encoder["default"].embedding.weight.equal(began)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +169,8 @@ def test_prompt_tuning_leaves_the_body_as_it_was_and_answers_otherwise(tmp_path:
         ({"peft": {"type": "lora", "r": "sixteen"}}, "peft.r is 'sixteen', where a whole number is wanted"),
         ({"peft": {"type": "lora", "r": 0}}, "peft.r is 0, where a whole number above 0 is wanted"),
         ({"peft": {"type": "prompt-tuning"}}, "peft.num_virtual_tokens: prompt-tuning needs it"),
+        ({"peft": {**PROMPT, "prompt_tuning_init": "WORDS"}}, "peft: 'WORDS' is not a valid PromptTuningInit"),
+        ({"peft": {**PROMPT, "prompt_tuning_init": "TEXT"}}, "peft: .*prompt_tuning_init_text can't be None"),
         ({"peft": {"type": "lora", "lora_alfa": 1}}, "peft.lora_alfa: .*LoraConfig.*, did you mean lora_alpha?"),
         ({"peft": {"type": "prompt-tuning", "r": 1}}, "peft.r: peft.PromptTuningConfig takes no such key"),
         ({"model": {"base": MINILM, "config": {"hiden_size": 3}}}, "config.hiden_size: .*did you mean hidden_size?"),

@@ -33,6 +33,7 @@ TINY = {
 NO_DROPOUT = {"num_hidden_layers": 2, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 STEPS = {"per_device_train_batch_size": 16, "per_device_eval_batch_size": 50, "learning_rate": 5e-4, "eval_steps": 10}
 LORA = {"type": "lora", "r": 16, "lora_alpha": 32, "lora_dropout": 0.1, "bias": "none"}
+PROMPT = {"type": "prompt-tuning", "num_virtual_tokens": 8}
 
 
 def recipe(**blocks: Any) -> Recipe:

@@ -72,7 +72,7 @@ def run(case: Case, work: Path) -> dict[str, int]:
     transformers.set_seed(recipe.seed)
     model = task.start(recipe, task.labels(rows, recipe))
     if recipe.peft is not None:
-        model = adapted(model, recipe.peft, task)
+        model = adapted(model, recipe, task)
     with tempfile.TemporaryDirectory() as scratch:
         options = arguments(recipe, task, Path(scratch))
         features = task.features(rows["train"], model)

@@ -51,7 +51,7 @@ def trial(work: Work, task: Task, changes: Mapping[str, Any], *, profiled: bool 
     transformers.set_seed(recipe.seed)
     model = task.start(recipe, task.labels(rows, recipe))
     if recipe.peft is not None:
-        model = adapted(model, recipe.peft, task)
+        model = adapted(model, recipe, task)
     with tempfile.TemporaryDirectory() as folder, _threads(changes.get(THREADS)):
         options = arguments(recipe, task, Path(folder))
         some = rows["train"].shuffle(recipe.seed).select(range(min(_count(work.recipe), len(rows["train"]))))

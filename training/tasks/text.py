@@ -89,10 +89,15 @@ def start_tokenizer(recipe: "Recipe") -> Any:
     """The tokenizer of the recipe's base, or the one that the recipe names. It cuts at the recipe's `max_length`."""
     from transformers import AutoTokenizer
 
-    source = recipe.model.tokenizer or recipe.model.base
+    source, options = tokenizer_source(recipe)
+    return AutoTokenizer.from_pretrained(source, model_max_length=recipe.model.max_length, **options)
+
+
+def tokenizer_source(recipe: "Recipe") -> tuple[str, dict[str, str]]:
+    """What `from_pretrained` opens it by: where it lies, and the options. Raises RecipeError where none is named."""
+    block = recipe.model
+    source = block.tokenizer or block.base
     if source is None:
         raise RecipeError("model.tokenizer: a model from 'config' alone needs one, such as that of a base")
-    options = {"gguf_file": recipe.model.gguf_file} if recipe.model.gguf_file and not recipe.model.tokenizer else {}
-    return AutoTokenizer.from_pretrained(
-        locate(source, recipe.folder), model_max_length=recipe.model.max_length, **options
-    )
+    options = {"gguf_file": block.gguf_file} if block.gguf_file and not block.tokenizer else {}
+    return locate(source, recipe.folder), options

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from training.block import RecipeError, check_keys
 from training.tasks.base import Model, Task
 from training.tasks.network import ADAPTER
+from training.tasks.text import tokenizer_source
 from training.train.values import check_values
 
 if TYPE_CHECKING:
-    from training.train.block import Peft
+    from training.recipe import Recipe
 
 _OWNED: Final = (
     "task_type",
@@ -24,29 +25,36 @@ _OWNED: Final = (
 )
 
 
-def options(peft: "Peft", task: Task) -> Any:
-    """peft's configuration. Raises RecipeError where a key or a value is not one of its class."""
-    from peft import LoraConfig, PromptTuningConfig, TaskType
+def options(recipe: "Recipe", task: Task) -> Any:
+    """peft's configuration of the recipe's adapter. Raises RecipeError where a key or a value cannot be its class's."""
+    from peft import LoraConfig, PromptTuningConfig, PromptTuningInit, TaskType
 
+    peft = recipe.peft
+    assert peft is not None
     if task.peft is None:
         raise RecipeError(f"peft: the task {task.name} has no adapters; leave the block out")
-    kind = LoraConfig if peft.type == "lora" else PromptTuningConfig
-    check_keys(peft.options, {field.name for field in fields(kind)} - set(_OWNED), "peft", f"peft.{kind.__name__}")
-    check_values(peft.options, kind, "peft")
-    if kind is PromptTuningConfig and "num_virtual_tokens" not in peft.options:
+    kind, given = LoraConfig if peft.type == "lora" else PromptTuningConfig, peft.options
+    check_keys(given, {field.name for field in fields(kind)} - set(_OWNED), "peft", f"peft.{kind.__name__}")
+    check_values(given, kind, "peft")
+    if kind is PromptTuningConfig and "num_virtual_tokens" not in given:
         raise RecipeError("peft.num_virtual_tokens: prompt-tuning needs it: how many tokens it learns, 20 for example")
+    if given.get("prompt_tuning_init") == "TEXT" and "tokenizer_name_or_path" not in given:
+        source, opened_with = tokenizer_source(recipe)
+        given = {"tokenizer_kwargs": opened_with, **given, "tokenizer_name_or_path": source}
     try:
-        return kind(task_type=TaskType[task.peft], **peft.options)
+        if "prompt_tuning_init" in given:
+            PromptTuningInit(given["prompt_tuning_init"])  # peft takes any word, and what it does not know for RANDOM
+        return kind(task_type=TaskType[task.peft], **given)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"peft: {error}") from error
 
 
-def adapted(model: Model, peft: "Peft", task: Task) -> Model:
-    """The model with adapters, its own weights fixed."""
+def adapted(model: Model, recipe: "Recipe", task: Task) -> Model:
+    """The model with the recipe's adapters, its own weights fixed."""
     from peft import get_peft_model
 
     try:
-        return Model(get_peft_model(model.network, options(peft, task)), model.processor)
+        return Model(get_peft_model(model.network, options(recipe, task)), model.processor)
     except ValueError as error:  # no such target modules, for example
         raise RecipeError(f"peft: {error}") from error
 

@@ -25,9 +25,9 @@ def check(recipe: "Recipe") -> None:
     """Raises RecipeError where the blocks model, peft, train or distributed cannot be what they say."""
     task = open_task(recipe.task)
     arguments(recipe, task, Path())
-    if recipe.peft is not None:
-        options(recipe.peft, task)
     check_model(recipe, task)
+    if recipe.peft is not None:
+        options(recipe, task)
     if recipe.distributed is not None and recipe.distributed.strategy != "ddp":
         _check_sharded(recipe, task, recipe.distributed.strategy)
 

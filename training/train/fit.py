@@ -42,7 +42,7 @@ def fit(work: Work, settings: MonitorSettings, task: Task | None = None) -> None
     transformers.set_seed(recipe.seed)
     model = task.start(recipe, task.labels(rows, recipe))
     if recipe.peft is not None:
-        model = adapted(model, recipe.peft, task)
+        model = adapted(model, recipe, task)
     train, held_out = (task.features(rows[split], model) for split in ("train", "validation"))
     trainer = trainer_for(task, model, options, train, held_out, task.collator(model))
     first = trainer.is_world_process_zero()
