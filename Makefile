@@ -73,7 +73,7 @@ sentiment: loadtests/.cache/sentiment/manifest.json ## train the small classifie
 loadtests/.cache/sentiment/manifest.json: training/sentiment.py training/reviews.py | $(TRAINING)/training.stamp
 	@$(TRAINING)/bin/python -m training sentiment --out $(@D)
 
-claims: $(TRAINING)/training.stamp ## measure what the design was told of training, and write docs/claims.md: an hour and a half
+claims: $(TRAINING)/training.stamp ## measure what the design was told of training, and write docs/claims.md: two hours
 	@$(TRAINING)/bin/python -m training.claims $(ARGS)
 
 scaling: .venv/test.stamp ## simulate the autoscalers over a recorded day and write docs/scaling.md; options: make scaling ARGS="--measure"
