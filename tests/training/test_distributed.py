@@ -124,6 +124,17 @@ def test_a_killed_run_takes_its_processes_with_it_and_resumes(
     assert [event["step"] for event in events(job.folder, "step")] == drawn(job.folder) == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_a_loss_that_is_no_number_ends_every_process(strategy: str, tmp_path: Path) -> None:
+    one = given(8, 50, distributed={"strategy": strategy, "processes": 2})
+    far = one.model_copy(update={"train": {**one.train, "learning_rate": 1e30, "warmup_steps": 0}})
+    job = work(tmp_path, far, 48, 16)
+    with pytest.raises(TrainingFailed, match=r"TrainingFailed: step \d+: the loss is nan: lower train.learning_rate"):
+        run(job)
+    assert [event["kind"] for event in events(job.folder, "alert") if event["kind"] == "nan"] == ["nan"]
+    assert events(job.folder, "end")
+
+
 def test_what_a_process_says_before_it_fails_is_in_the_error(tmp_path: Path) -> None:
     job = work(tmp_path, given(8, distributed={"strategy": "ddp"}), 48, 16)
     (job.folder / "checkpoints").write_text("in the way")

@@ -15,7 +15,7 @@ from training.tasks.open import open_task
 from training.train.adapter import adapted
 from training.train.adapter import save as save_adapted
 from training.train.arguments import arguments, precision, trainer_for
-from training.train.monitor.callback import MonitorCallback
+from training.train.monitor.callback import EndCallback, MonitorCallback
 from training.train.monitor.log import LOG, read
 from training.train.monitor.monitor import Monitor
 from training.train.settings import MonitorSettings
@@ -45,14 +45,16 @@ def fit(work: Work, settings: MonitorSettings, task: Task | None = None) -> None
         model = adapted(model, recipe, task)
     train, held_out = (task.features(rows[split], model) for split in ("train", "validation"))
     trainer = trainer_for(task, model, options, train, held_out, task.collator(model))
+    end = EndCallback(scaled=options.fp16)
+    trainer.add_callback(end)
     first = trainer.is_world_process_zero()
     monitor = Monitor(settings, recipe.name, folder, work.say, scaled=options.fp16) if first else None
     if monitor is not None:
         trainer.add_callback(MonitorCallback(monitor, len(rows["train"]), described(work, options, model)))
     try:
         trainer.train(resume_from_checkpoint=last_checkpoint(folder / CHECKPOINTS))
-        if monitor is not None and monitor.failed:
-            raise TrainingFailed(monitor.failed)
+        if end.failed is not None:
+            raise TrainingFailed(end.failed)
         validation = trainer.evaluate()["eval_loss"]
     finally:
         if monitor is not None:

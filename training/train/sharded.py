@@ -24,7 +24,7 @@ from training.train import mesh
 from training.train.arguments import arguments
 from training.train.block import Distributed
 from training.train.fit import CHECKPOINTS, TrainingFailed, described, write_result
-from training.train.monitor.alerts import Step
+from training.train.monitor.alerts import Step, not_a_number
 from training.train.monitor.monitor import Monitor
 from training.train.settings import MonitorSettings
 from training.train.shard_checkpoint import resume, write
@@ -62,8 +62,9 @@ def fit_sharded(work: Work, block: Distributed, settings: MonitorSettings) -> No
             step += 1
             if monitor is not None:
                 monitor.step(done)
-            if not (math.isfinite(done.loss) and math.isfinite(done.gradient_norm)):
-                raise TrainingFailed(f"step {step}: the loss is {done.loss}, the gradients' norm {done.gradient_norm}")
+            failed = not_a_number(step, done.loss, done.gradient_norm)  # the same in every process
+            if failed is not None:
+                raise TrainingFailed(failed.text)
             if step % loop.every == 0 or step == loop.steps:
                 loss = loop.validate(held_out, heard)
                 if monitor is not None:

@@ -36,11 +36,26 @@ class Alert:
     fatal: bool = False
 
 
+def not_a_number(step: int, loss: float, gradient_norm: float, *, scaled: bool = False) -> Alert | None:
+    """What there is to say where one of them is not finite.
+
+    `scaled` where a gradient scaler looks for infinite gradients itself, as with fp16.
+    """
+    if not math.isfinite(loss):
+        what = f"the loss is {loss}"
+    elif not math.isfinite(gradient_norm) and not scaled:
+        what = f"the gradients' norm is {gradient_norm}"
+    else:
+        return None
+    advice = "lower train.learning_rate, warm up longer, or look for broken rows"
+    return Alert("nan", f"step {step}: {what}: {advice}", fatal=True)
+
+
 class Alerts:
     """Looks at every step. Each kind of alert is raised once in a run."""
 
     def __init__(self, settings: MonitorSettings, *, scaled: bool) -> None:
-        """`scaled` where a gradient scaler looks for infinite gradients itself, as with fp16."""
+        """`scaled` as for `not_a_number`."""
         self._settings = settings
         self._scaled = scaled
         self._raised: set[Kind] = set()
@@ -51,23 +66,11 @@ class Alerts:
 
     def check(self, step: Step) -> list[Alert]:
         """What this step gives reason to say."""
-        found = [alert for alert in (self._nan(step), self._divergence(step), self._starvation(step)) if alert]
+        nan = not_a_number(step.step, step.loss, step.gradient_norm, scaled=self._scaled)
+        found = [alert for alert in (nan, self._divergence(step), self._starvation(step)) if alert]
         new = [alert for alert in found if alert.kind not in self._raised]
         self._raised.update(alert.kind for alert in new)
         return new
-
-    def _nan(self, step: Step) -> Alert | None:
-        if not math.isfinite(step.loss):
-            what = f"the loss is {step.loss}"
-        elif not math.isfinite(step.gradient_norm) and not self._scaled:
-            what = f"the gradients' norm is {step.gradient_norm}"
-        else:
-            return None
-        return Alert(
-            "nan",
-            f"step {step.step}: {what}: lower train.learning_rate, warm up longer, or look for broken rows",
-            fatal=True,
-        )
 
     def _divergence(self, step: Step) -> Alert | None:
         self._losses.append(step.loss)

@@ -1,14 +1,41 @@
-"""Tells the monitor what transformers' Trainer does."""
+"""Tells the monitor what transformers' Trainer does, and ends what comes to nothing."""
 
 from time import monotonic
 from typing import Any, Final
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from training.train.monitor.alerts import Step
+from training.train.monitor.alerts import Step, not_a_number
 from training.train.monitor.monitor import Monitor
 
 _STEP: Final = ("loss", "learning_rate", "grad_norm", "epoch", "eval_loss")  # of what is logged, what is a step's own
+
+
+class EndCallback(TrainerCallback):
+    """Ends a training whose loss is no number: `failed` then says so.
+
+    Every process has one, and sees the same figures: one that left the loop alone would leave the others waiting in it.
+    """
+
+    def __init__(self, *, scaled: bool) -> None:
+        self._scaled = scaled
+        self.failed: str | None = None
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        found = not_a_number(state.global_step, logs["loss"], logs["grad_norm"], scaled=self._scaled)
+        if found is not None:
+            self.failed = found.text
+            control.should_training_stop = True
+            control.should_evaluate = control.should_save = False
 
 
 class MonitorCallback(TrainerCallback):
@@ -75,9 +102,6 @@ class MonitorCallback(TrainerCallback):
         self._epoch = epoch
         self._waited = self._computed = 0.0
         self._since = monotonic()
-        if self._monitor.failed:
-            control.should_training_stop = True
-            control.should_evaluate = control.should_save = False
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
