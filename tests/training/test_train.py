@@ -65,6 +65,20 @@ def test_what_is_left_is_a_hugging_face_folder_and_no_checkpoints(full: tuple[di
     assert not (folder / "checkpoints").exists()
 
 
+@pytest.mark.parametrize(
+    ("logged", "steps"),
+    [({"logging_steps": 500}, [5]), ({"logging_strategy": "no"}, [5]), ({"logging_steps": 2}, [2, 4, 5])],
+)
+def test_the_last_step_is_logged_however_seldom_the_recipe_has_it_done(
+    logged: dict[str, Any], steps: list[int], tmp_path: Path
+) -> None:
+    outcome, folder = trained(tmp_path, recipe(model=TINY, train={**STEPS, "max_steps": 5, **logged}))
+    assert [event["step"] for event in events(folder, "step")] == steps
+    assert outcome["steps"] == 5
+    assert outcome["train_loss"] == events(folder, "step")[-1]["loss"] > 0
+    assert events(folder, "step")[-1]["samples"] == pytest.approx(16 * (steps[-1] - (steps[-2:-1] or [0])[0]), abs=0.1)
+
+
 def test_the_learning_rate_rises_over_the_first_tenth_of_the_steps_and_then_falls(
     full: tuple[dict[str, Any], Path],
 ) -> None:

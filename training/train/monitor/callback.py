@@ -12,7 +12,7 @@ _STEP: Final = ("loss", "learning_rate", "grad_norm", "epoch", "eval_loss")  # o
 
 
 class EndCallback(TrainerCallback):
-    """Ends a training whose loss is no number: `failed` then says so.
+    """Has the last step logged, and ends a training whose loss is no number: `failed` then says so.
 
     Every process has one, and sees the same figures: one that left the loop alone would leave the others waiting in it.
     """
@@ -20,6 +20,10 @@ class EndCallback(TrainerCallback):
     def __init__(self, *, scaled: bool) -> None:
         self._scaled = scaled
         self.failed: str | None = None
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_log = True  # however seldom the recipe has it done: the result is read from the log
 
     def on_log(
         self,
