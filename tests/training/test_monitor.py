@@ -3,6 +3,7 @@ import socket
 import time
 import urllib.request
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,25 @@ def test_tensorboard_draws_every_figure_of_a_step_and_each_step_once_where_a_run
     assert (last["speed/rows_per_second"], last["speed/waiting_ratio"]) == (8.0, 0.25)
     assert last["machine/memory_bytes"] > 100e6
     assert "machine/cpu_cores" in last
+
+
+def test_a_resumed_run_raises_the_alerts_of_one_that_was_never_stopped(tmp_path: Path) -> None:
+    # The mean of two steps is above where it began in the tenth only, above what it was after the fourth earlier.
+    losses = [8.0, 8.0, 1.0, 1.0, 3.0, 3.0, 7.0, 7.0, 9.0, 9.0, 9.0, 9.0]
+
+    def run(folder: Path, first: int, last: int) -> None:
+        watching = Monitor(MonitorSettings(alert_window=2), "sources", folder, print)
+        watching.begin(first, 12, {})
+        for step in range(first + 1, last + 1):
+            watching.step(Step(step, 0.1, losses[step - 1], 1e-3, 0.5, 32.0, 1.0, 3.0))
+        watching.end()
+
+    for stops in ([12], [4, 12], [4, 6, 12], [11, 12]):
+        folder = tmp_path / str(stops)
+        for first, last in pairwise([0, *stops]):
+            run(folder, first, last)
+        assert [(alert["step"], alert["kind"]) for alert in events(folder, "alert")] == [(10, "divergence")]
+        assert [step["step"] for step in events(folder, "step")] == list(range(1, 13))
 
 
 def test_tensorboard_draws_what_a_tasks_own_trainer_logs(tmp_path: Path) -> None:

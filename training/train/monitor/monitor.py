@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from training.train.monitor.alerts import Alert, Alerts, Step, Watchdog
 from training.train.monitor.board import Board
-from training.train.monitor.log import LOG, RunLog
+from training.train.monitor.log import LOG, RunLog, read
 from training.train.monitor.machine import Machine
 from training.train.monitor.prometheus import Metrics
 from training.train.settings import MonitorSettings
+
+_LOGGED: Final = ("epoch", "loss", "learning_rate", "gradient_norm", "samples", "waited")  # of a Step, as they are
 
 
 class Monitor:
@@ -19,7 +21,8 @@ class Monitor:
         self, settings: MonitorSettings, model: str, folder: Path, say: Callable[[str], None], *, scaled: bool = False
     ) -> None:
         self._say = say
-        self._log = RunLog(folder / LOG)
+        self._path = folder / LOG
+        self._log = RunLog(self._path)
         self._board = Board(folder)
         self._metrics = Metrics(settings, model, folder)
         self._alerts = Alerts(settings, scaled=scaled)
@@ -32,6 +35,7 @@ class Monitor:
         self._log.begin(step)
         if step:
             self._say(f"resumed after step {step} of {planned}")
+            self._recall()
         else:
             self._log.write("begin", planned=planned, **settings)
         self._board.begin(step)
@@ -86,6 +90,13 @@ class Monitor:
         self._metrics.stop()
         self._board.end()
         self._log.write("end", failed=self.failed)
+
+    def _recall(self) -> None:
+        """What the alerts are judged by are all steps of the run; what they gave reason to say was said then."""
+        for event in read(self._path, "step"):
+            figures = {name: float(event[name]) for name in _LOGGED}  # a number that JSON has no form for is its name
+            computed = event["seconds"] - event["waited"]
+            self._alerts.check(Step(step=event["step"], computed=computed, **figures))
 
     def _raise(self, alert: Alert, step: int = 0) -> None:
         self._metrics.alert(alert)
