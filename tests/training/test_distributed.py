@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.servers import free_port
-from tests.training.train_stage import LORA, MINILM, NO_DROPOUT, STEPS, events, recipe, trained, work
+from tests.training.train_stage import LORA, MINILM, NO_DROPOUT, STEPS, TINY, events, recipe, trained, work
 from training.block import RecipeError
 from training.recipe import Recipe
 from training.train.block import Distributed
@@ -133,6 +133,27 @@ def test_a_loss_that_is_no_number_ends_every_process(strategy: str, tmp_path: Pa
         run(job)
     assert [event["kind"] for event in events(job.folder, "alert") if event["kind"] == "nan"] == ["nan"]
     assert events(job.folder, "end")
+
+
+def test_processes_end_where_torchrun_is_killed_with_the_run(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.training.test_distributed import *; "
+        "quiet = {**STEPS, 'max_steps': 10**6, 'eval_steps': 10**6}; "
+        "trained(Path(sys.argv[1]), recipe(model=TINY, train=quiet, distributed={'strategy': 'ddp'}), 48, 16)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], process_group=0)
+    folder = tmp_path / "train"
+    while not (folder / "log.jsonl").exists() or len(events(folder, "step")) < 2:
+        assert process.poll() is None
+        time.sleep(0.02)
+    started = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGKILL)  # as `timeout -s KILL` does it; a worker has a group of its own
+    process.wait()
+    gone, alive = psutil.wait_procs(started, timeout=60)
+    for one in alive:
+        one.kill()
+    assert len(gone) >= 3
+    assert not alive
 
 
 def test_what_a_process_says_before_it_fails_is_in_the_error(tmp_path: Path) -> None:

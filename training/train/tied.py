@@ -12,14 +12,19 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
-def main(parent: int, arguments: list[str]) -> None:
-    """Run torchrun; it gets a SIGTERM when `parent` ends, and then ends what it has started."""
-    from torch.distributed.run import main as torchrun
-
+def tie(parent: int) -> None:
+    """Have this process get a SIGTERM when `parent`, which started it, ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it ended before the call, which then has no effect
             sys.exit(1)
+
+
+def main(parent: int, arguments: list[str]) -> None:
+    """Run torchrun, which ends what it has started when it gets a SIGTERM."""
+    from torch.distributed.run import main as torchrun
+
+    tie(parent)
     torchrun(arguments)
 
 

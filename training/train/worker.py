@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from training.stage import Work
+from training.train.tied import tie
 
 SPEC: Final = "work.json"  # what the processes are told of the work
 SAID: Final = "headrace: "  # before a line that is meant for whoever runs the recipe
@@ -38,6 +39,7 @@ def read(text: str) -> Work:
 
 def main(spec: Path) -> None:
     """Train in this process, of which there are as many as torchrun says."""
+    tie(os.getppid())  # a torchrun that is killed takes none of them along, as each has a process group of its own
     import torch
 
     from training.train.settings import MonitorSettings
