@@ -10,6 +10,7 @@ from tests.training.train_stage import STEPS, TINY, recipe, work
 from training.profile.bottleneck import Bottleneck
 from training.profile.run import run, verdict
 from training.profile.suggest import suggestions
+from training.profile.trial import trial
 from training.stage import Work
 from training.tasks.base import Model
 from training.tasks.text_classification import TextClassification
@@ -60,6 +61,11 @@ def test_the_parts_add_up_and_every_suggestion_is_tried(tmp_path: Path) -> None:
         assert min(one["before"] + one["after"]) > 0
     assert json.loads((given.folder / "trace.json").read_text())["traceEvents"]
     json.dumps(outcome)
+
+
+def test_a_recipe_that_evaluates_before_its_first_step_is_profiled_all_the_same(tmp_path: Path) -> None:
+    given = work(tmp_path, recipe(model=TINY, profile={"steps": 2}, train={**STEPS, "eval_on_start": True}))
+    assert trial(given, TextClassification(), {}).rows_per_second > 0
 
 
 def test_a_slow_data_loader_is_found_and_workers_are_measured_to_help(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ _ALONE: Final[dict[str, Any]] = {
     "max_steps": -1,
     "num_train_epochs": 2,
     "eval_strategy": "no",
+    "eval_on_start": False,
     "save_strategy": "no",
     "load_best_model_at_end": False,
     "logging_strategy": "no",
