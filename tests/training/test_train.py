@@ -185,6 +185,14 @@ def test_virtual_tokens_begin_as_a_text_cut_by_the_bases_own_tokenizer() -> None
         ({"peft": {"type": "prompt-tuning"}}, "peft.num_virtual_tokens: prompt-tuning needs it"),
         ({"peft": {**PROMPT, "prompt_tuning_init": "WORDS"}}, "peft: 'WORDS' is not a valid PromptTuningInit"),
         ({"peft": {**PROMPT, "prompt_tuning_init": "TEXT"}}, "peft: .*prompt_tuning_init_text can't be None"),
+        (
+            {"model": {**SMALL, "max_length": 508}, "peft": PROMPT},
+            "max_length: 508 tokens after the 8 of peft.num_virtual_tokens, .* takes 512 in all: lower .* by 4",
+        ),
+        (
+            {"model": {"tokenizer": MINILM, "config": {"model_type": "bert", "max_position_embeddings": 32}}},
+            "model.max_length: 256 tokens, but the model takes 32: lower it",
+        ),
         ({"peft": {"type": "lora", "lora_alfa": 1}}, "peft.lora_alfa: .*LoraConfig.*, did you mean lora_alpha?"),
         ({"peft": {"type": "prompt-tuning", "r": 1}}, "peft.r: peft.PromptTuningConfig takes no such key"),
         ({"model": {"base": MINILM, "config": {"hiden_size": 3}}}, "config.hiden_size: .*did you mean hidden_size?"),
@@ -217,6 +225,10 @@ def test_virtual_tokens_begin_as_a_text_cut_by_the_bases_own_tokenizer() -> None
 def test_a_recipe_that_cannot_be_trained_is_refused_beforehand(blocks: dict[str, Any], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         check(recipe(**blocks))
+
+
+def test_a_prompt_that_leaves_just_room_for_the_longest_text_is_taken() -> None:
+    check(recipe(model={**SMALL, "max_length": 504}, peft=PROMPT))
 
 
 def test_a_hub_that_cannot_be_reached_is_told_with_the_key_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:

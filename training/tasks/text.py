@@ -31,9 +31,7 @@ class TextTask(Task):
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token  # as decoders bring none; the mask hides it
         network.config.pad_token_id = tokenizer.pad_token_id
-        longest = getattr(network.config, "max_position_embeddings", recipe.model.max_length)
-        if recipe.model.max_length > longest:
-            raise RecipeError(f"model.max_length: {recipe.model.max_length} tokens, but the model takes {longest}")
+        require_room(recipe, network.config)
         return Model(network, tokenizer)
 
     def options(self) -> dict[str, Any]:
@@ -83,6 +81,23 @@ class TextTask(Task):
         names = self.inputs(model)
         batch = model.processor.pad({name: encoded[name] for name in names}, return_tensors="np")
         return {name: np.asarray(batch[name], np.int64) for name in names}
+
+
+def require_room(recipe: "Recipe", config: Any) -> None:
+    """Raises RecipeError where a model of that configuration has fewer positions than a text may have tokens.
+
+    Those that prompt tuning learns stand before the text's.
+    """
+    longest = getattr(config, "max_position_embeddings", None)
+    length, learned = recipe.model.max_length, recipe.peft.options.get("num_virtual_tokens", 0) if recipe.peft else 0
+    if longest is None or length + learned <= longest:
+        return
+    if not learned:
+        raise RecipeError(f"model.max_length: {length} tokens, but the model takes {longest}: lower it")
+    raise RecipeError(
+        f"model.max_length: {length} tokens after the {learned} of peft.num_virtual_tokens, but the model takes "
+        f"{longest} in all: lower one of the two by {length + learned - longest}"
+    )
 
 
 def start_tokenizer(recipe: "Recipe") -> Any:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 from training.block import RecipeError, check_keys
 from training.tasks.base import Task
 from training.tasks.open import open_task
+from training.tasks.text import TextTask, require_room
 from training.train.adapter import options
 from training.train.arguments import arguments
-from training.train.check_model import check_model
+from training.train.check_model import check_model, configured
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -28,6 +29,8 @@ def check(recipe: "Recipe") -> None:
     check_model(recipe, task)
     if recipe.peft is not None:
         options(recipe, task)
+    if isinstance(task, TextTask):
+        require_room(recipe, configured(recipe))
     if recipe.distributed is not None and recipe.distributed.strategy != "ddp":
         _check_sharded(recipe, task, recipe.distributed.strategy)
 

@@ -26,14 +26,29 @@ def check_model(recipe: "Recipe", task: Task) -> None:
         _check_processor(recipe, task)
 
 
-def _config_class(recipe: "Recipe") -> type:
+def configured(recipe: "Recipe") -> Any:
+    """The configuration of the model: the base's, with what the recipe changes of it, or the recipe's alone."""
     from transformers import AutoConfig
 
     if recipe.model.base is None:
+        with _told("model.config"):
+            return AutoConfig.for_model(**recipe.model.config)
+    return _of_base(recipe, **recipe.model.config)
+
+
+def _config_class(recipe: "Recipe") -> type:
+    if recipe.model.base is None:
         return _named(recipe.model.config["model_type"], "model.config.model_type")
+    return type(_of_base(recipe))
+
+
+def _of_base(recipe: "Recipe", **changes: Any) -> Any:
+    from transformers import AutoConfig
+
+    assert recipe.model.base is not None
     with _told("model.base"):
         source = locate(recipe.model.base, recipe.folder)
-        return type(AutoConfig.from_pretrained(source, gguf_file=recipe.model.gguf_file))
+        return AutoConfig.from_pretrained(source, gguf_file=recipe.model.gguf_file, **changes)
 
 
 def _named(model_type: Any, where: str) -> type:
