@@ -183,7 +183,7 @@ def test_the_base_has_the_head_that_was_trained_so_that_a_lost_adapter_shows():
     lost = task.start(recipe, LABELS)
     lost.network.classifier.load_state_dict(_trained().network.classifier.state_dict())
     rows = load_from_disk(str(trained().data / ROWS))["test"].select(range(8))
-    base = base_of(task, lost, recipe, LABELS)
+    base = base_of(task, lost, recipe)
     assert task.predict(task.eager(base), base, rows) == task.predict(task.eager(lost), lost, rows)
     assert task.predict(task.eager(base), base, rows) != task.predict(task.eager(_trained()), lost, rows)
 
@@ -203,7 +203,7 @@ def _trained() -> Model:
 
 
 def _base() -> Model:
-    return base_of(open_task("text-classification"), _trained(), trained().recipe(), LABELS)
+    return base_of(open_task("text-classification"), _trained(), trained().recipe())
 
 
 def trial(manifest: Manifest, folder: Path) -> dict[str, Any]:

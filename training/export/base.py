@@ -7,19 +7,18 @@ import torch
 from training.tasks.base import Model, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from training.recipe import Recipe
 
 
-def base_of(task: Task, trained: Model, recipe: "Recipe", labels: "Sequence[str]") -> Model:
-    """The recipe's base with the trained model's head on it.
+def base_of(task: Task, trained: Model, recipe: "Recipe") -> Model:
+    """The recipe's base with the trained model's labels, and its head on it.
 
+    Cleaning may have taken all rows of a label away, so that those of the rows are others than those of the model.
     A head that training began from random numbers would answer differently whatever became of the rest: an adapter that
     was never merged, say.
     """
     torch.manual_seed(recipe.seed)
-    base = task.start(recipe, labels)
+    base = task.start(recipe, task.labels_of(trained))
     base.network.float().eval()
     if getattr(trained.network, "peft_config", None):
         return base  # its weights are the base's, and what was trained stands beside them

@@ -45,7 +45,7 @@ def run(work: Work) -> dict[str, Any]:
 
     paths = make(block.variants, folder, plain, fused.path, trained, calibration, work.say)
     work.say("export: compare with the trained model and with its base")
-    base = base_of(task, model, recipe, task.labels(rows, recipe))
+    base = base_of(task, model, recipe)
     expected, figures = check(task, model, base, paths, held_out, block)
     require(figures)
 

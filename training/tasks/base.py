@@ -66,6 +66,11 @@ class Task(ABC):
         """The classes, in the order of the logits; none where the task knows no classes."""
         return ()
 
+    def labels_of(self, model: Model) -> Sequence[str]:
+        """What this model was started with, however the rows have changed since; of a task that knows no classes the
+        names that the library gives them."""
+        return model.labels
+
     @abstractmethod
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
         """What training starts from: the recipe's base, or weights drawn anew for its config."""

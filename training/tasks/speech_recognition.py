@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from training.tasks.audio import AudioTask, start_extractor
 from training.tasks.base import Model, Run
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
     from training.recipe import Recipe
+
+_SIGNS: Final = ("<pad>", "<unk>", "|")  # the third is between words
 
 
 class SpeechRecognition(AudioTask):
@@ -35,6 +37,10 @@ class SpeechRecognition(AudioTask):
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:
         """The characters that are written."""
         return recipe.model.labels or tuple(sorted(set("".join(rows["train"]["text"])) - {" "}))
+
+    def labels_of(self, model: Model) -> Sequence[str]:
+        vocabulary: dict[str, int] = model.processor.tokenizer.get_vocab()
+        return sorted(vocabulary.keys() - set(_SIGNS), key=vocabulary.__getitem__)
 
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
         from transformers import Wav2Vec2Processor
@@ -100,6 +106,6 @@ def _tokenizer(recipe: "Recipe", characters: Sequence[str]) -> Any:
         return AutoTokenizer.from_pretrained(locate(recipe.model.tokenizer, recipe.folder))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.json"
-        tokens = ["<pad>", "<unk>", "|", *characters]  # the third is between words
+        tokens = [*_SIGNS, *characters]
         path.write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
         return Wav2Vec2CTCTokenizer(path, bos_token=None, eos_token=None)
