@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from training.block import RecipeError, nearest
 from training.data.digest import digests, named
-from training.data.split import require
+from training.data.split import require, require_measurable
 from training.recipe import Recipe
 from training.stage import Stage, Work, plain
 from training.tasks.open import open_task
@@ -101,6 +101,8 @@ class Step:
         outcome = self.stage.run(Work(self.recipe, self.folder, self.inputs, read, say))
         if self.needed:
             require(outcome["rows"], self.needed)
+            if labels := outcome["labels"]:
+                require_measurable(labels, self.needed, open_task(self.recipe.task))
         return outcome
 
 

@@ -3,12 +3,15 @@
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from training.block import RecipeError
 from training.data.block import Split, SplitName
 from training.data.canonical import LABEL
 from training.data.rows import Found
+
+if TYPE_CHECKING:
+    from training.tasks.base import Task
 
 NAMES: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
 _DRAWN: Final[tuple[SplitName, ...]] = ("test", "validation")
@@ -42,6 +45,17 @@ def require(counts: Mapping[str, int], needed: Mapping[str, str]) -> None:
                 f"split: none of the {sum(counts.values())} rows is for {name}, which the stage {stage} needs: raise "
                 f"split.{name}, or give a data set of which all rows are for it, with `split: {name}`"
             )
+
+
+def require_measurable(labels: Mapping[str, Mapping[str, int]], needed: Mapping[str, str], task: "Task") -> None:
+    """Raises RecipeError where the task's metric is not defined on the labels of a split that a stage needs."""
+    for name, stage in needed.items():
+        try:
+            task.check_labels(labels[name])
+        except ValueError as error:
+            raise RecipeError(
+                f"split: the {name} rows, which the stage {stage} needs, {error}; raise split.{name}, or give more rows"
+            ) from error
 
 
 def _drawn(groups: Mapping[str, list[int]], shares: Mapping[SplitName, float], seed: int) -> dict[int, SplitName]:

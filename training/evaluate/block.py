@@ -21,8 +21,9 @@ class Against(Block):
 class Evaluate(Block):
     """The torch model and every exported variant, on the test rows (the first `rows` of them, where given).
 
-    `resamples` bootstrap samples of the rows give each metric's interval at `confidence`. `bins` are those of the
-    reliability diagram; the metric `calibration_error` is always over ten, so that versions can be compared by it.
+    `resamples` bootstrap samples of the rows give each metric's interval at `confidence`; those do not count for a
+    metric on which it is not defined. `bins` are those of the reliability diagram; the metric `calibration_error` is
+    always over ten, so that versions can be compared by it.
     """
 
     rows: int | None = Field(None, ge=1)

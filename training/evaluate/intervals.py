@@ -1,6 +1,7 @@
 """How sure a figure is: bootstrap over the rows that it was measured on."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite, nan
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +21,16 @@ class Interval(NamedTuple):
 
 
 def intervals(measure: Measure, rows: int, resamples: int, confidence: float, seed: int) -> dict[str, Interval]:
-    """Each metric's interval. Without resamples it is the value alone, as low and as high."""
+    """Each metric's interval. Without resamples it is the value alone, as low and as high.
+
+    A resample that a metric is not defined on, as it may have drawn one class only, does not count for it.
+    """
     values = measure(range(rows))
     drawn = _draw(measure, rows, resamples, seed)
-    return {name: _interval(value, [metrics[name] for metrics in drawn], confidence) for name, value in values.items()}
+    return {
+        name: _interval(value, [metrics[name] for metrics in drawn if isfinite(metrics.get(name, nan))], confidence)
+        for name, value in values.items()
+    }
 
 
 def differences(

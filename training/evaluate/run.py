@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from datasets import Dataset, load_from_disk
 
-from training.data.canonical import fingerprint
+from training.block import RecipeError
+from training.data.canonical import LABEL, fingerprint
 from training.evaluate import classes
 from training.evaluate.generated import signatures
 from training.evaluate.intervals import Interval, Measure, intervals
@@ -51,9 +52,15 @@ def run(work: Work) -> dict[str, Any]:
 
 
 def judged_on(work: Work) -> Dataset:
-    """Those that the recipe has the model judged on."""
+    """Those that the recipe has the model judged on. Raises RecipeError where it can't be judged on these."""
     rows, count = load_from_disk(str(work.rows))["test"], work.recipe.evaluate.rows
-    return rows if count is None else rows.select(range(min(count, len(rows))))
+    rows = rows if count is None else rows.select(range(min(count, len(rows))))
+    if LABEL in rows.column_names:
+        try:
+            open_task(work.recipe.task).check_labels(rows.unique(LABEL))
+        except ValueError as error:
+            raise RecipeError(f"evaluate.rows: the first {len(rows)} test rows {error}; raise it") from error
+    return rows
 
 
 def measured(task: Task, predictions: Sequence[Any], rows: Dataset) -> Measure:

@@ -64,7 +64,7 @@ def check(
             neighbours=_dependence(session(path), batches, task.example(model, rows)),
             metrics=task.measure(predictions, rows),
         )
-        found.wrong = wrong(variant, found, off, from_base, task, expected[task.metric], block)
+        found.wrong = wrong(variant, found, off, from_base, task, expected.get(task.metric), block)
         if learnt["base"].largest <= NOISE:
             found.wrong.append("the trained model answers as its base does: training has changed nothing")
         figures[variant] = found
@@ -93,9 +93,16 @@ def remembered(run: Run) -> Run:
 
 
 def wrong(
-    variant: Variant, found: Figures, off: Difference, from_base: Difference, task: Task, metric: float, block: Export
+    variant: Variant,
+    found: Figures,
+    off: Difference,
+    from_base: Difference,
+    task: Task,
+    metric: float | None,
+    block: Export,
 ) -> list[str]:
-    """What is wrong with a variant whose outputs are `off` from the trained model's, whose metric is `metric`."""
+    """What is wrong with a variant whose outputs are `off` from the trained model's, whose metric is `metric`, if these
+    rows have it."""
     lines = []
     if not off.finite:
         lines.append("it answers with numbers that are not finite")
@@ -112,6 +119,8 @@ def wrong(
             f"its outputs are {from_base.mean:.3g} from the base model's (up to {from_base.largest:.3g}), and"
             f" {off.mean:.3g} from the trained model's (up to {off.largest:.3g}): what was exported is the base"
         )
+    if metric is None:
+        return lines
     drop = (metric - found.metrics[task.metric]) * (1 if task.higher_is_better else -1)
     if drop > block.metric_drop:
         lines.append(

@@ -6,7 +6,7 @@ same rows then go through the same steps on both.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -60,6 +60,10 @@ class Task(ABC):
 
     def check_row(self, row: Mapping[str, Any]) -> None:
         """Raises ValueError, with what to do, where the columns of a row don't fit together; each is of its kind."""
+        return
+
+    def check_labels(self, labels: Collection[str]) -> None:
+        """Raises ValueError, with what is amiss, where `metric` is not defined on rows that have these labels alone."""
         return
 
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:

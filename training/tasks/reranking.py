@@ -1,6 +1,6 @@
 """A question and a text in, how well the text answers it out: a cross-encoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -33,6 +33,10 @@ class Reranking(TextTask):
                 f'label is {row["label"]!r}, where 1 or 0 is wanted: `labels: {{"1": ..., "0": ...}}` maps it'
             )
 
+    def check_labels(self, labels: Collection[str]) -> None:
+        if len(labels) < 2:
+            raise ValueError(f"all have the label {''.join(labels)}: {self.metric} needs rows with 1 and rows with 0")
+
     def options(self) -> dict[str, Any]:
         return {"num_labels": 1, "problem_type": "multi_label_classification"}  # whose loss is that of a yes or no
 
@@ -52,9 +56,12 @@ class Reranking(TextTask):
         return [float(score) for score in scores]
 
     def measure(self, predictions: Sequence[float], rows: "Dataset") -> dict[str, float]:
+        """Nothing where all rows are of one kind: neither says anything then."""
         from sklearn.metrics import average_precision_score, roc_auc_score
 
         truth = [int(label) for label in rows["label"]]
+        if len(set(truth)) < 2:
+            return {}
         return {
             "average_precision": float(average_precision_score(truth, predictions)),
             "roc_auc": float(roc_auc_score(truth, predictions)),

@@ -1,6 +1,6 @@
 """A text and labels that were never seen in, how likely each of them is out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -29,6 +29,9 @@ class ZeroShot(Reranking):
 
     def check_row(self, row: Mapping[str, Any]) -> None:
         return  # the label is any text
+
+    def check_labels(self, labels: Collection[str]) -> None:
+        return  # accuracy is always defined
 
     def features(self, rows: "Dataset", model: Model) -> "Dataset":
         from datasets import Dataset
