@@ -60,9 +60,19 @@ def test_models_are_compared_while_the_first_is_asked():
         {"other": lambda inputs: {"logits": inputs["x"] + 0.25}},
         differences,
     )
-    assert run({"x": np.ones((2, 2))})["extra"].shape == (2, 2)
+    assert run({"x": np.zeros((2, 2))})["extra"].shape == (2, 2)
     assert differences["other"].largest == 0.25
     assert differences["other"].mean == 0.25
+
+
+def test_a_difference_is_in_parts_of_a_value_above_one():
+    """As a worker's golden check has it, so that the unit of a target does not decide."""
+    expected = {"logits": np.array([[0.5, -4.0, 300_000.0]], np.float32)}
+    got = {"logits": np.array([[0.5, -3.0, 300_030.0]], np.float32)}
+    found = Difference().add(got, expected, {})
+    assert (found.largest, found.total) == pytest.approx((0.25, 0.25 + 1e-4))
+    next_one = {"logits": np.nextafter(expected["logits"], np.float32(np.inf))}
+    assert Difference().add(next_one, expected, {}).largest < 1e-6
 
 
 def test_everything_that_is_wrong_is_told_at_once():

@@ -10,7 +10,8 @@ from training.tune.block import Tune
 
 Variant = Literal["fp32", "fp16", "int8", "int8-static", "int4"]
 
-# Of the graph's outputs, in the largest absolute difference: a tenth of a logit moves a probability by 0.025 at most.
+# Of the graph's outputs, and of values above one in parts of the value. A tenth of a logit moves a probability by 0.025
+# at most.
 TOLERANCES: Final[Mapping[Variant, float]] = {"fp32": 1e-3, "fp16": 0.05, "int8": 1.0, "int8-static": 2.0, "int4": 20.0}
 
 
@@ -18,8 +19,9 @@ class Export(Block):
     """The graph in each of `variants`, the first of which is served unless `tune` finds a better one.
 
     `int8` is quantised dynamically, `int8-static` after `calibration_rows` rows of the training data; `int4` is for
-    decoders. On `parity_rows` held-out rows no output of a variant may be further from the model in torch than its
-    `tolerance`, and where the rows have labels the task's metric may not be worse by more than `metric_drop`.
+    decoders. On `parity_rows` held-out rows no output of a variant may be further from that of the model in torch
+    than its `tolerance`, or than this part of the output where that is above one; and where the rows have labels the
+    task's metric may not be worse by more than `metric_drop`.
     `fuse` has ONNX Runtime's transformer optimiser put its own operators in, where the outputs stay within tolerance.
     """
 

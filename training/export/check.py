@@ -24,7 +24,8 @@ class ParityFailed(Exception):
 
 @dataclass
 class Figures:
-    """What was found about a variant. Differences are of the graph's outputs; `neighbours`: of a row beside others."""
+    """What was found about a variant. Differences are of the graph's outputs, as `Difference` counts them;
+    `neighbours`: of a row beside others."""
 
     file: str
     bytes: int

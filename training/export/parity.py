@@ -11,7 +11,11 @@ from training.tasks.base import Arrays, Run
 
 @dataclass
 class Difference:
-    """The largest and the mean absolute difference of two models' outputs, over all that was compared."""
+    """The largest and the mean difference of two models' outputs, over all that was compared.
+
+    As in a worker's golden check a difference counts in parts of the other's value where that is above one: of 300,000,
+    the next number that fp32 has is 0.03 away.
+    """
 
     largest: float = 0.0
     total: float = 0.0
@@ -21,7 +25,8 @@ class Difference:
     def add(self, one: Arrays, other: Arrays, inputs: Arrays) -> Self:
         """Compare a batch. What stands at padding is nobody's answer, and is left out."""
         for name, left in one.items():
-            off = np.abs(_real(left, inputs) - _real(other[name], inputs))
+            expected = _real(other[name], inputs)
+            off = np.abs(_real(left, inputs) - expected) / np.maximum(1.0, np.abs(expected))
             if off.size:
                 self.finite = self.finite and bool(np.isfinite(off).all())
                 self.largest = max(self.largest, float(off.max()))

@@ -73,6 +73,7 @@ def export(outcomes: Mapping[str, Outcome]) -> Section | None:
         Text(
             f"ONNX opset {found['opset']}, by {found['exporter']}; "
             + (f"fused: {fused}." if fused else f"nothing was fused: {found['not_fused']}.")
+            + " Differences are in parts of a value where that is above one."
         ),
         Table(
             ("variant", "MB", "largest difference", "tolerance", "mean difference", "from the base", "beside others"),
