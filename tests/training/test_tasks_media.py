@@ -1,14 +1,18 @@
 """What is said of images and sounds is read and measured as it is meant."""
 
 import io
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from datasets import Dataset, DatasetDict
 from PIL import Image
 from scipy.signal import periodogram
+from transformers import ConditionalDetrImageProcessorPil, YolosImageProcessorPil
 
 from tests.training.cases import model_of, split
 from training.block import RecipeError
@@ -22,6 +26,7 @@ from training.tasks.object_detection import ObjectDetection
 from training.tasks.speech_recognition import SpeechRecognition
 from training.templates import images
 from training.templates.files import Rows
+from training.templates.open import recipe_of
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -106,6 +111,34 @@ def test_a_processor_that_cuts_images_off_is_refused_where_something_points_into
     model, splits = started(task, images.boxes(24), **cutting)
     with pytest.raises(RecipeError, match="do_center_crop: false"):
         task.features(splits["train"], model)
+
+
+@pytest.mark.parametrize("kind", [ConditionalDetrImageProcessorPil, YolosImageProcessorPil])
+@pytest.mark.parametrize("task", [ObjectDetection(), ImageSegmentation()])
+def test_a_processor_that_pads_or_keeps_the_shape_is_refused_until_it_scales_to_one_size(task: Task, kind: Any) -> None:
+    model, splits = started(task, images.boxes(24) if isinstance(task, ObjectDetection) else images.masks(24))
+    for wrong in ({}, {"do_pad": False}, {"size": {"height": 32, "width": 32}}):
+        with pytest.raises(RecipeError, match=r"size: { height: 640, width: 640 }, do_pad: false"):
+            task.features(splits["train"], replace(model, processor=kind(**wrong)))
+
+
+def test_boxes_and_pixels_of_a_detector_are_of_the_same_image() -> None:
+    """What the template's comment says to write makes two images of unlike shape fill one size."""
+    asked = yaml.safe_load(re.findall(r"processor: ({.*do_pad: false })", recipe_of("object-detection"))[0])
+    assert asked.pop("size") == {"height": 640, "width": 640}
+    grey = {"size": {"height": 64, "width": 64}, "image_mean": [0.5], "image_std": [0.5]}
+    processor = ConditionalDetrImageProcessorPil(**asked, **grey)
+    model, _ = started(ObjectDetection(), images.boxes(24))
+    white = [Image.new("L", size, "white") for size in ((40, 20), (20, 40))]
+    boxes = [{"bbox": [[0, 0, *image.size]], "category": ["0"]} for image in white]
+    features = ObjectDetection().features(
+        Dataset.from_list([{"image": i, "boxes": b} for i, b in zip(white, boxes, strict=True)]),
+        replace(model, processor=processor),
+    )
+    for row in (features[0], features[1]):
+        assert row["pixel_values"].shape == (1, 64, 64)
+        assert np.ptp(row["pixel_values"]) < 1e-6, "there is something beside the image"
+        assert row["labels"]["boxes"].tolist() == [[0.5, 0.5, 1, 1]]
 
 
 def test_an_image_is_not_its_own_neighbour_however_often_it_is_drawn() -> None:

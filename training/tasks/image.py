@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 32
 _SIDE: Final = 224  # of an image that is asked for the shapes of the outputs
+_SEEN: Final = 640  # the side of an image in which detectors see what is small
 
 
 class ImageTask(Task):
@@ -110,10 +111,16 @@ def start_processor(recipe: "Recipe", *, plain: bool = False) -> Any:
 
 
 def require_whole(processor: Any) -> None:
-    """Raises RecipeError where it cuts images off at the sides: boxes and masks would point at the wrong places."""
+    """Raises RecipeError unless it scales each image, whole and alone, to one size: boxes and masks would point at the
+    wrong places, as they are told in parts of what the model sees."""
     if getattr(processor, "do_center_crop", False):
         raise RecipeError(
             "model.processor: it crops images, which what points into them can't follow: do_center_crop: false"
+        )
+    if getattr(processor, "do_pad", False) or (processor.do_resize and "height" not in processor.size):
+        raise RecipeError(
+            "model.processor: it pads images or scales them to several sizes, which boxes and masks can't follow: "
+            f"size: {{ height: {_SEEN}, width: {_SEEN} }}, do_pad: false, or another size"
         )
 
 
