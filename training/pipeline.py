@@ -54,18 +54,20 @@ STAGES: Final = (
         "export",
         "training.export",
         lambda r: (r.name, r.task, r.export),
-        reads=("data", "train"),
+        reads=("data", "clean", "train"),
         uses=("training.tasks", "training.tune"),
     ),
     Stage(
         "evaluate",
         "training.evaluate",
         lambda r: (r.task, r.evaluate.model_copy(update={"against": None})),
-        ("data", "train", "export"),
+        ("data", "clean", "train", "export"),
         ("training.tasks",),
         needs="test",
     ),
-    Stage("compare", "training.compare", lambda r: r.evaluate.against, ("data", "train", "export"), again=True),
+    Stage(
+        "compare", "training.compare", lambda r: r.evaluate.against, ("data", "clean", "train", "export"), again=True
+    ),
     Stage(
         "register",
         "training.register",

@@ -10,10 +10,13 @@ import yaml
 from datasets import Features, Image, Value
 
 from tests.training.clean_stage import NO_RULES, Cleaned, by_rules, chinese, english, of
+from tests.training.data_stage import recipe
 from training.block import RecipeError
 from training.clean.block import NearDuplicates
 from training.clean.duplicates import near_duplicates, shingles_of
+from training.pipeline import plan
 from training.recipe import load
+from training.stage import ROWS, Work
 
 
 def test_all_copies_of_a_row_but_the_first_are_dropped_and_so_are_all_that_contradict_each_other(
@@ -212,11 +215,33 @@ def test_a_training_row_that_repair_makes_one_of_the_test_rows_is_dropped(tmp_pa
     assert found.reasons() == {0: "held-out"}
 
 
-def test_the_other_splits_stay_as_they_are(tmp_path: Path) -> None:
-    test = of("x", "x", damaged("café"), "a@example.com")
-    found = Cleaned(tmp_path, of("A film.", "Another one."), {"rules": {"length": {"min": 3}}}, test)
-    assert found.splits["test"].to_list() == test
+def test_of_the_other_splits_personal_data_are_masked_and_nothing_else_is_changed(tmp_path: Path) -> None:
+    test = of("x", "x", damaged("café"), "ask a@example.com or +44 20 7946 0958")
+    found = Cleaned(tmp_path, of("A film.", "b@example.com"), {"rules": {"length": {"min": 3}}}, test)
+    assert found.splits["test"].to_list() == [*test[:3], *of("ask [email] or [phone]")]
     assert len(found.splits["validation"]) == 0
+    counted = found.outcome["held_out"]["test"]
+    assert (counted["rows"], counted["masked_rows"], counted["dropped"]) == (4, 1, {})
+    assert (counted["masks"]["email"], counted["masks"]["phone"], counted["masks"]["card"]) == (1, 1, 0)
+    assert (found.outcome["rules"]["masked_rows"], found.outcome["rules"]["masks"]["phone"]) == (1, 0)
+
+
+def test_a_training_row_that_masks_make_one_of_the_test_rows_is_dropped(tmp_path: Path) -> None:
+    rows, test = of("mail a@example.com", "Pas mal"), of("mail b@example.com")
+    found = Cleaned(tmp_path, rows, {"rules": {"near_duplicates": None}}, test)
+    assert found.texts == ["Pas mal"]
+    assert found.reasons() == {0: "held-out"}
+
+
+def test_what_is_exported_judged_and_asked_of_others_is_what_clean_left(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\nx,y\n")
+    whole = recipe(tmp_path, datasets=[{"path": "a.csv"}], clean={}, evaluate={"against": {"url": "http://127.0.0.1"}})
+    steps = {step.name: step for step in plan(whole, tmp_path)}
+    for name in ("data", "clean"):
+        (steps[name].folder / ROWS).mkdir(parents=True)
+    for name in ("export", "evaluate", "compare"):
+        work = Work(whole, steps[name].folder, steps[name].inputs, {}, lambda line: None)
+        assert work.rows == steps["clean"].folder / ROWS, name
 
 
 def test_every_row_is_either_left_or_written_down_with_why(tmp_path: Path) -> None:
@@ -262,11 +287,41 @@ def test_answers_move_with_what_stands_before_them(tmp_path: Path) -> None:
     assert found.reasons() == {1: "answer-misplaced"}
 
 
+def test_answers_of_test_rows_move_as_well_and_a_row_whose_answer_is_masked_in_part_goes(tmp_path: Path) -> None:
+    context = "Ask a@example.com or Ann, who lives in Ulm."
+    rows = [{"question": "Who?", "context": "Ask Bo.", "answers": {"text": ["Bo"], "answer_start": [4]}}]
+    test = [
+        {"question": "Where?", "context": context, "answers": {"text": ["Ulm"], "answer_start": [39]}},
+        {"question": "What host?", "context": context, "answers": {"text": ["example"], "answer_start": [6]}},
+        {"question": "Which address?", "context": context, "answers": {"text": ["a@example.com"], "answer_start": [4]}},
+    ]
+    found = Cleaned(tmp_path, rows, {}, test)
+    one, other = found.splits["test"].to_list()
+    assert one["answers"] == {"text": ["Ulm"], "answer_start": [33]}
+    assert other["answers"] == {"text": ["[email]"], "answer_start": [4]}
+    assert one["context"] == other["context"] == "Ask [email] or Ann, who lives in Ulm."
+    (line,) = found.dropped
+    assert (line["split"], line["index"], line["reason"]) == ("test", 1, "answer-misplaced")
+    assert "example.com" not in line["row"]["context"]
+    assert found.outcome["held_out"]["test"]["dropped"] == {"answer-misplaced": 1}
+    assert found.outcome["rows"] == {"before": 1, "after": 1}
+
+
+def test_test_rows_of_which_masks_would_leave_none_are_an_error(tmp_path: Path) -> None:
+    rows = [{"question": "Who?", "context": "Ask Bo.", "answers": {"text": ["Bo"], "answer_start": [4]}}]
+    test = [{"question": "?", "context": "Ask a@example.com", "answers": {"text": ["example"], "answer_start": [6]}}]
+    with pytest.raises(RecipeError, match=r"no test row is left: .* rules\.personal_data"):
+        Cleaned(tmp_path, rows, {}, test)
+
+
 def test_tokens_keep_their_number_and_messages_their_roles(tmp_path: Path) -> None:
     tokens = [{"tokens": ["mail", "a@example.com", "now"], "tags": ["O", "B", "O"]}]
     assert by_rules(tmp_path, tokens, personal_data=["email"]).rows == [
         {"tokens": ["mail", "[email]", "now"], "tags": ["O", "B", "O"]}
     ]
+    (tmp_path / "judged").mkdir()
+    judged = Cleaned(tmp_path / "judged", [{"tokens": ["Hi"], "tags": ["O"]}], {}, tokens)
+    assert judged.splits["test"].to_list() == [{"tokens": ["mail", "[email]", "now"], "tags": ["O", "B", "O"]}]
     chat = [{"messages": [{"role": "user", "content": "I am a@example.com"}, {"role": "assistant", "content": "Hi"}]}]
     (tmp_path / "chat").mkdir()
     (row,) = by_rules(tmp_path / "chat", chat, personal_data=["email"]).rows

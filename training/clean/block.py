@@ -48,9 +48,9 @@ class Language(Block):
 class Rules(Block):
     """What can be said of a row without a model that was trained for it; null turns a rule off.
 
-    `mojibake`: `repair` drops what cannot be repaired, `drop` drops all. `personal_data` is masked, the row kept;
-    phone numbers without a country's code are looked for in `phone_regions`. `conflicts` are rows with the same text
-    and different labels: `drop` drops them all, `keep` counts them.
+    `mojibake`: `repair` drops what cannot be repaired, `drop` drops all. `personal_data` is masked, the row kept, in
+    validation and test rows as well; phone numbers without a country's code are looked for in `phone_regions`.
+    `conflicts` are rows with the same text and different labels: `drop` drops them all, `keep` counts them.
     """
 
     mojibake: Literal["repair", "drop"] | None = "repair"
@@ -109,7 +109,7 @@ class Hard(Block):
 
 
 class Clean(Block):
-    """Three stages, in this order, over the training rows.
+    """Three stages, in this order, over the training rows; in the other splits only personal data are masked.
 
     `columns` are those that hold text; unless given, all that a task of ours knows as such.
     """

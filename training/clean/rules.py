@@ -24,7 +24,7 @@ class Ruled:
     repaired: int = 0
     masked: int = 0
     masks: Counter[str] = field(default_factory=Counter)
-    conflicts: int = 0
+    conflicts: int = 0  # rows
 
     @property
     def kept(self) -> dict[int, Row]:
@@ -45,6 +45,16 @@ def wording(rules: Rules, beside: Path) -> list[Rule]:
     found = [length_rule(rules.length)] if rules.length else []
     found += [language_rule(rules.language)] if rules.language else []
     return found + ([block_rule(phrases)] if phrases else [])
+
+
+def mask(rows: Sequence[Row], columns: Sequence[str], rules: Rules) -> Ruled:
+    """Rows that the model is judged by: of all rules only the masks are for them.
+
+    They go further than this machine: into the artifact as golden answers, into reports, to the version that serves.
+    """
+    ruled = Ruled(dict(enumerate(rows)))
+    _rewrite(ruled, columns, rules.model_copy(update={"mojibake": None}))
+    return ruled
 
 
 def apply(

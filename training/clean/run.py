@@ -1,10 +1,10 @@
-"""The clean stage: fewer training rows, and better ones."""
+"""The clean stage: fewer training rows, and better ones; in no row of any split the personal data that it may mask."""
 
 import json
 import shutil
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -15,44 +15,58 @@ from training.block import RecipeError
 from training.clean import bands, rules
 from training.clean.block import Clean
 from training.clean.check import check
+from training.clean.rules import Ruled
 from training.clean.texts import Row, columns_of, whole
 from training.clean.verdict import Verdict
 from training.data.canonical import row_id
 from training.stage import ROWS, Work
 
 DROPPED: Final = "dropped.jsonl"
+TRAIN: Final = "train"
 
 Judge = Callable[[Sequence[str]], tuple[dict[int, Verdict], dict[str, Any]]]  # by place among the texts; for the report
 
 
 def run(work: Work) -> dict[str, Any]:
-    """Write the rows, and `dropped.jsonl` with those that are not among them, why and with which score."""
+    """Write the rows, and `dropped.jsonl` with those that are not among them, why and with which score.
+
+    What is returned counts training rows; `held_out` counts those of the other splits, which are masked only.
+    """
     check(work.recipe)
     block = work.recipe.clean
     assert block is not None, "a recipe without the block has no such stage"
     splits = load_from_disk(str(work.rows))
-    before: list[Row] = splits["train"].to_list()
-    columns = columns_of(splits["train"].column_names, block.columns)
+    every: dict[str, list[Row]] = {name: part.to_list() for name, part in splits.items()}
+    before = every.pop(TRAIN)
+    columns = columns_of(splits[TRAIN].column_names, block.columns)
     rows = dict(enumerate(before))
     dropped: dict[int, Verdict] = {}
+    masked: dict[str, Ruled] = {}
     outcome: dict[str, Any] = {}
     if block.rules is not None:
-        held_out = {name: part.to_list() for name, part in splits.items() if name != "train"}
+        masked = {name: rules.mask(part, columns, block.rules) for name, part in every.items()}
+        held_out = {name: part.kept.values() for name, part in masked.items()}
         ruled = rules.apply(before, held_out, columns, block.rules, work.recipe.folder)
         rows, dropped, outcome["rules"] = ruled.rows, ruled.dropped, ruled.counts()
-        work.say(f"clean: {len(dropped)} of {len(rows)} rows break a rule")
+        outcome["held_out"] = {name: _counts(part) for name, part in masked.items()}
+        work.say(f"clean: {len(dropped)} of {len(rows)} training rows break a rule")
     for name, judge in _judges(block, work.recipe.folder, work.recipe.seed).items():
         kept = _kept(rows, dropped)
-        work.say(f"clean: {name}, {len(kept)} rows")
+        work.say(f"clean: {name}, {len(kept)} training rows")
         verdicts, outcome[name] = judge([whole(rows[index], columns) for index in kept])
         dropped |= {kept[at]: verdict for at, verdict in verdicts.items()}
     kept = _kept(rows, dropped)
-    _write(work.folder / DROPPED, before, rows, dropped)
-    splits["train"] = Dataset.from_list([dict(rows[index]) for index in kept], splits["train"].features)
+    left = {TRAIN: [rows[index] for index in kept]} | {name: _left(name, part) for name, part in masked.items()}
+    for name, those in left.items():
+        if those:  # a split that had none stays as it is
+            splits[name] = Dataset.from_list([dict(row) for row in those], splits[name].features)
+    with (work.folder / DROPPED).open("w", encoding="utf-8") as file:
+        file.writelines(_lines(TRAIN, before, rows, dropped))
+        for name, part in masked.items():
+            file.writelines(_lines(name, every[name], part.rows, part.dropped))
     _save(splits, work.folder / ROWS)
-    reasons = Counter(verdict.reason for verdict in dropped.values())
-    work.say(f"clean: {len(kept)} of {len(rows)} rows are left")
-    return {"rows": {"before": len(rows), "after": len(kept)}, "dropped": dict(reasons.most_common()), **outcome}
+    work.say(f"clean: {len(kept)} of {len(rows)} training rows are left")
+    return {"rows": {"before": len(rows), "after": len(kept)}, "dropped": _reasons(dropped), **outcome}
 
 
 def _judges(block: Clean, beside: Path, seed: int) -> dict[str, Judge]:
@@ -67,20 +81,42 @@ def _judges(block: Clean, beside: Path, seed: int) -> dict[str, Judge]:
     return found
 
 
-def _kept(rows: dict[int, Row], dropped: dict[int, Verdict]) -> list[int]:
+def _kept(rows: Mapping[int, Row], dropped: Mapping[int, Verdict]) -> list[int]:
     kept = [index for index in rows if index not in dropped]
     if not kept:
-        reasons = Counter(verdict.reason for verdict in dropped.values())
-        raise RecipeError(f"clean: no training row is left; dropped were {dict(reasons.most_common())}")
+        raise RecipeError(f"clean: no training row is left; dropped were {_reasons(dropped)}")
     return kept
 
 
-def _write(path: Path, before: Sequence[Row], rows: dict[int, Row], dropped: dict[int, Verdict]) -> None:
-    """A line for each dropped row, as it was rewritten, with the id and the place that it had in the data."""
-    with path.open("w", encoding="utf-8") as file:
-        for index, verdict in sorted(dropped.items()):
-            line = {"id": row_id(before[index]), "index": index, **asdict(verdict), "row": rows[index]}
-            file.write(json.dumps(line, ensure_ascii=False, default=lambda data: b64encode(data).decode()) + "\n")
+def _left(name: str, part: Ruled) -> list[Row]:
+    """Of a split that the model is judged by."""
+    left = list(part.kept.values())
+    if part.rows and not left:
+        raise RecipeError(
+            f"clean: no {name} row is left: each has its answer inside what is masked; take that kind out of "
+            "rules.personal_data"
+        )
+    return left
+
+
+def _counts(part: Ruled) -> dict[str, Any]:
+    return {
+        "rows": len(part.rows),
+        "masked_rows": part.masked,
+        "masks": dict(part.masks),
+        "dropped": _reasons(part.dropped),
+    }
+
+
+def _reasons(dropped: Mapping[int, Verdict]) -> dict[str, int]:
+    return dict(Counter(verdict.reason for verdict in dropped.values()).most_common())
+
+
+def _lines(split: str, before: Sequence[Row], rows: Mapping[int, Row], dropped: Mapping[int, Verdict]) -> Iterator[str]:
+    """One for each dropped row, as it was rewritten, with the id and the place in its split that it had in the data."""
+    for index, verdict in sorted(dropped.items()):
+        line = {"id": row_id(before[index]), "split": split, "index": index, **asdict(verdict), "row": rows[index]}
+        yield json.dumps(line, ensure_ascii=False, default=lambda data: b64encode(data).decode()) + "\n"
 
 
 def _save(splits: DatasetDict, folder: Path) -> None:
