@@ -23,6 +23,7 @@ from training.augment.run import run
 from training.augment.wordnet import DEBIAN
 from training.block import RecipeError
 from training.recipe import Recipe, load
+from training.report.sections.augment import section
 from training.stage import ROWS, Work
 
 SEED_TEXT = {
@@ -123,6 +124,7 @@ def test_english_words_are_replaced_by_synonyms_of_wordnet(tmp_path: Path, wordn
         words = sum(map(thesaurus.is_word, thesaurus.pieces(original)))
         assert 1 <= len(replaced) <= max(1, round(0.3 * words))
     assert found.outcome["text"]["language"] == "en"
+    assert str(len(found.added)) in str(section({"augment": found.outcome}))
 
 
 def changes(thesaurus: English, before: str, after: str) -> list[str]:
@@ -295,6 +297,7 @@ def test_the_block_of_the_documentation_makes_images_of_its_size(tmp_path: Path)
     found = images(tmp_path, photographs(), SEED_IMAGE)
     assert [pixels(row).shape for row in found.added] == [(224, 224, 3)] * 2
     assert found.outcome["image"] == {"methods": ["random_crop", "color_jitter"], "made": 2}
+    assert "random_crop, color_jitter" in str(section({"augment": found.outcome}))
     assert found.splits["train"].features == PICTURES
 
 

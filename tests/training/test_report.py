@@ -4,74 +4,15 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.training.outcomes import EXPORTED, OUTCOMES, TOLD
 from training.recipe import Recipe
 from training.report import page
 from training.report.content import Listing, Section, Table, Text, number
 from training.report.write import render
-
-EVALUATED = {
-    "rows": 4,
-    "confidence": 0.95,
-    "served": "int8",
-    "metrics": {
-        name: {"accuracy": {"value": 0.75, "low": 0.5, "high": 1.0}, "f1": {"value": 0.7, "low": 0.4, "high": 0.9}}
-        for name in ("torch", "fp32", "int8")
-    },
-    "classes": {
-        "labels": ["no", "yes"],
-        "confusion": [[2, 0], [1, 1]],
-        "by_label": {name: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "rows": 2} for name in ("no", "yes")},
-        "reliability": [{"low": 0.8, "high": 0.9, "count": 4, "score": 0.85, "right": 0.75}],
-        "calibration_error": 0.1,
-    },
-    "mistakes": [{"text": "<b>not</b> | bad", "label": "yes", "answer": "no", "score": 0.9}],
-}
-COMPARED = {
-    "url": "http://127.0.0.1:8000",
-    "alias": "stable",
-    "model": "films",
-    "version": 3,
-    "metrics": {"accuracy": {"value": 0.5, "low": 0.25, "high": 0.75}},
-    "differences": {"accuracy": {"value": 0.25, "low": 0.0, "high": 0.5}},
-}
-EXPORTED = {
-    "exporter": "transformers.exporters",
-    "opset": 20,
-    "fused": {},
-    "not_fused": "no pattern",
-    "served": "int8",
-    "variants": {
-        "int8": {"bytes": 2_000_000, "largest": 0.1, "tolerance": 1.0, "mean": 0.01, "from_base": 2, "neighbours": 0.0}
-    },
-    "tuned": {
-        "best": {},
-        "tried": [
-            {"variant": "int8", "threads": 2, "instances": 1, "max_rows": 8, "rows_per_s": 500.0, "p50_ms": 1.0,
-             "p99_ms": 2.0, "memory_mb": 100.0, "error": ""},
-        ],
-    },
-}  # fmt: skip
-REGISTERED = {
-    "model": "films",
-    "version": 4,
-    "digest": "d" * 64,
-    "alias": "candidate",
-    "promoted": None,
-    "gates": [{"held": False, "line": "accuracy 0.7500, at least 0.8"}],
-}
-OUTCOMES: dict[str, dict[str, Any]] = {
-    "data": {"fingerprint": "f" * 64, "rows": {"train": 10, "test": 4}, "labels": {"train": {"yes": 6, "no": 4}}},
-    "train": {"train_loss": 0.3, "steps": 2},
-    "export": EXPORTED,
-    "evaluate": EVALUATED,
-    "compare": COMPARED,
-    "register": REGISTERED,
-}
 
 
 def recipe() -> Recipe:
@@ -92,24 +33,25 @@ def folders(tmp_path: Path) -> dict[str, Path]:
         {"event": "alert", "step": 2, "kind": "stall", "text": "no step for 60 s"},
     ]
     (found["train"] / "log.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
-    dropped = [{"kind": "duplicate", "reason": "of row 3"}] * 3 + [{"kind": "no text", "reason": "empty"}]
-    (found["data"] / "dropped.jsonl").write_text("".join(json.dumps(row) + "\n" for row in dropped))
     return found
 
 
 class Parsed(HTMLParser):
-    """The cells of all tables, and every tag."""
+    """The cells of all tables, every tag, and the text of each row, paragraph and line."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.cells: list[str] = []
         self.tags: list[str] = []
+        self.lines: list[str] = [""]
         self._in_cell = False
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self._in_cell = tag in ("td", "th")
+        if tag in ("tr", "p", "li"):
+            self.lines.append("")
         if self._in_cell:
             self.cells.append("")
 
@@ -117,6 +59,7 @@ class Parsed(HTMLParser):
         self._in_cell = False
 
     def handle_data(self, data):
+        self.lines[-1] += f" {data}"
         if self._in_cell:
             self.cells[-1] += data
 
@@ -136,7 +79,9 @@ def test_every_figure_is_a_drawing_and_stands_in_both_forms(tmp_path, folders):
         "learning-rate.svg",
         "loss.svg",
         "reliability.svg",
+        "rows-dropped-by-clean.svg",
         "rows-dropped-by-data.svg",
+        "time-of-training.svg",
     ]
     for name in files:
         root = ElementTree.parse(tmp_path / "report" / "figures" / name).getroot()
@@ -145,11 +90,38 @@ def test_every_figure_is_a_drawing_and_stands_in_both_forms(tmp_path, folders):
     assert html.read_text().count("<svg") == len(files)
 
 
-def test_dropped_rows_are_counted_by_reason(tmp_path, folders):
+@pytest.mark.parametrize(("stage", "reasons"), [("data", ("duplicate", "no text")), ("clean", ("low-quality",))])
+def test_dropped_rows_are_counted_by_reason(tmp_path, folders, stage, reasons):
     render(tmp_path / "report", recipe(), OUTCOMES, folders)
-    drawn = (tmp_path / "report" / "figures" / "rows-dropped-by-data.svg").read_text()
-    assert "duplicate" in drawn
-    assert "no text" in drawn
+    drawn = (tmp_path / "report" / "figures" / f"rows-dropped-by-{stage}.svg").read_text()
+    assert all(reason in drawn for reason in reasons)
+
+
+@pytest.mark.parametrize(("stage", "wanted"), TOLD.items())
+def test_what_a_stage_found_stands_in_both_forms(tmp_path, folders, stage, wanted):
+    outcomes = {stage: OUTCOMES[stage]}
+    html, markdown = (path.read_text() for path in render(tmp_path / "report", recipe(), outcomes, folders))
+    for lines in (Parsed(html).lines, markdown.replace("\\", "").splitlines()):
+        for parts in wanted:
+            assert any(_in_order(parts, line) for line in lines), (parts, lines)
+
+
+def _in_order(parts, line):
+    at = [line.find(part) for part in parts]
+    return -1 not in at and at == sorted(at)
+
+
+def test_the_best_of_what_was_tried_is_marked_wherever_it_stands(tmp_path, folders):
+    _, markdown = render(tmp_path / "report", recipe(), {"export": EXPORTED}, folders)
+    tried = [line for line in markdown.read_text().splitlines() if line.startswith("| int8") and "100" in line]
+    assert [" (served)" in line for line in tried] == [False, True]
+
+
+def test_the_overview_says_in_a_line_what_came_of_each_stage(tmp_path, folders):
+    html, _ = render(tmp_path / "report", recipe(), OUTCOMES, folders)
+    cells = Parsed(html.read_text()).cells
+    assert "most of the time goes into padding; 1 of 2 suggestions made training faster" in cells
+    assert "9,100 training rows became 8,014" in cells
 
 
 def test_text_of_rows_cannot_become_part_of_the_page(tmp_path, folders):

@@ -47,13 +47,15 @@ def run(work: Work) -> dict[str, Any]:
         masked = {name: rules.mask(part, columns, block.rules) for name, part in every.items()}
         held_out = {name: part.kept.values() for name, part in masked.items()}
         ruled = rules.apply(before, held_out, columns, block.rules, work.recipe.folder)
-        rows, dropped, outcome["rules"] = ruled.rows, ruled.dropped, ruled.counts()
+        rows, dropped = ruled.rows, ruled.dropped
+        outcome["rules"] = {**ruled.counts(), "dropped": _reasons(dropped)}
         outcome["held_out"] = {name: _counts(part) for name, part in masked.items()}
         work.say(f"clean: {len(dropped)} of {len(rows)} training rows break a rule")
     for name, judge in _judges(block, work.recipe.folder, work.recipe.seed).items():
         kept = _kept(rows, dropped)
         work.say(f"clean: {name}, {len(kept)} training rows")
-        verdicts, outcome[name] = judge([whole(rows[index], columns) for index in kept])
+        verdicts, counts = judge([whole(rows[index], columns) for index in kept])
+        outcome[name] = {**counts, "dropped": _reasons(verdicts)}
         dropped |= {kept[at]: verdict for at, verdict in verdicts.items()}
     kept = _kept(rows, dropped)
     left = {TRAIN: [rows[index] for index in kept]} | {name: _left(name, part) for name, part in masked.items()}

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from training.report import markdown, page, sections
+from training.report import markdown, page
 from training.report.content import Listing, Section, Text
+from training.report.sections import augment, clean, data, evaluate, export, overview, profile, register, train
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -24,12 +25,15 @@ def render(
     title = f"{recipe.name}: {recipe.task}"
     found = [
         Section("What for", [Text(recipe.description)]) if recipe.description else None,
-        sections.register(outcomes),
-        sections.evaluate(outcomes),
-        sections.data(outcomes, folders),
-        sections.train(outcomes, folders),
-        sections.export(outcomes),
-        sections.overview(outcomes),
+        register.section(outcomes),
+        evaluate.section(outcomes),
+        data.section(outcomes),
+        clean.section(outcomes),
+        augment.section(outcomes),
+        profile.section(outcomes),
+        train.section(outcomes, folders),
+        export.section(outcomes),
+        overview.section(outcomes),
         Section("Recipe", [Listing(_yaml(recipe))]),
     ]
     present = [section for section in found if section is not None]
