@@ -1,10 +1,13 @@
 """Rows with boxes, masks and transcripts come out of files as the tasks for them want them."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from datasets import load_from_disk
 
 from training.block import RecipeError
@@ -84,16 +87,54 @@ def test_masks_lie_beside_the_images_that_they_are_for(tmp_path: Path) -> None:
     assert (tmp_path / "data" / DROPPED).read_text() == ""
 
 
-def test_an_image_that_is_cut_short_is_named(tmp_path: Path) -> None:
-    (sheet,) = images.masks(1)
-    (tmp_path / "sheets" / "masks").mkdir(parents=True)
-    sheet["mask"].save(tmp_path / "sheets" / "masks" / "0.png")
-    sheet["image"].save(tmp_path / "sheets" / "0.jpg")
-    whole = (tmp_path / "sheets" / "0.jpg").read_bytes()
-    (tmp_path / "sheets" / "0.jpg").write_bytes(whole[: len(whole) - 100])
-    (tmp_path / "sheets" / "metadata.jsonl").write_text('{"file_name": "0.jpg", "mask": "masks/0.png"}')
-    with pytest.raises(RecipeError, match=r"sheets, row 1: .*truncated"):
-        gathered(tmp_path, "image-segmentation")
+def test_a_picture_that_is_cut_short_is_dropped_with_its_place(tmp_path: Path) -> None:
+    sheets = images.boxes(12)
+    written(tmp_path, sheets, "boxes")
+    whole = io.BytesIO()
+    sheets[3]["image"].save(whole, "JPEG")
+    (tmp_path / "sheets" / "3.png").write_bytes(whole.getvalue()[:-100])
+    found = gathered(tmp_path, "object-detection")
+    assert sum(len(split) for split in found.values()) == 11
+    assert all(row["image"].size == (48, 48) for split in found.values() for row in split)
+    (dropped,) = map(json.loads, (tmp_path / "data" / DROPPED).read_text().splitlines())
+    assert (dropped["source"], dropped["number"], dropped["row"]["image"]) == ("sheets", 4, "3.png")
+    assert (dropped["kind"], dropped["reason"].partition(" (")[0]) == (
+        "unreadable",
+        "image is no image that can be opened: image file is truncated",
+    )
+
+
+def encoded(form: str, samples: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32), 16000, format=form)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (encoded("WAV", 0), "it has no samples"),
+        (encoded("WAV", 16000)[:-2000], "it is cut short, after 15000 samples"),
+        (encoded("FLAC", 16000)[:-2000], ""),
+        (encoded("MP3", 16000)[:-2000], "it is cut short"),
+        (encoded("OGG", 16000)[:-2000], "it has no samples"),
+    ],
+    ids=["empty", "wav", "flac", "mp3", "ogg"],
+)
+def test_a_sound_that_is_cut_short_or_empty_is_dropped_with_its_place(
+    broken: bytes, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sheets").mkdir()
+    streamed = b"RIFF" + b"\xff" * 4 + encoded("WAV", 800)[8:]  # by a program that could not know its length
+    for name, sound in (("a", encoded("MP3", 16000)), ("b", streamed), ("c", broken), ("d", encoded("FLAC", 800))):
+        (tmp_path / "sheets" / name).write_bytes(sound)
+    lines = [json.dumps({"file_name": name, "text": name}) for name in "abcd"]
+    (tmp_path / "sheets" / "metadata.jsonl").write_text("\n".join(lines))
+    found = gathered(tmp_path, "speech-recognition", format="audiofolder")
+    assert sorted(row["text"] for split in found.values() for row in split) == ["a", "b", "d"]
+    (dropped,) = map(json.loads, (tmp_path / "data" / DROPPED).read_text().splitlines())
+    assert (dropped["kind"], dropped["number"], dropped["row"]["audio"]) == ("unreadable", 3, "c")
+    assert dropped["reason"].startswith(f"audio is no audio that can be opened: {reason}")
 
 
 def test_a_folder_of_audio_has_transcripts_where_its_metadata_have(tmp_path: Path) -> None:

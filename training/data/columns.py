@@ -1,6 +1,5 @@
 """What the columns of a task hold, whatever file they came from: text stays text, numbers become numbers."""
 
-import io
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -9,19 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from training.data.canonical import plain
+from training.data.media import audio, image
+from training.data.value import Missing, called, short
 
 if TYPE_CHECKING:
     from training.tasks.base import Task
 
 Convert = Callable[[Any, Path], Any]  # the value and the folder that it was found in
-
-
-class Missing(ValueError):
-    """A value that is not there, or says nothing: its row is dropped, with this as the reason."""
-
-    def __init__(self, reason: str, kind: str = "missing") -> None:
-        super().__init__(reason)
-        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -46,7 +39,7 @@ def takes_numbers(task: "Task") -> bool:
 
 def _text(value: Any, folder: Path) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"is {_called(value)}, {_short(value)}, where a text is wanted")
+        raise ValueError(f"is {called(value)}, {short(value)}, where a text is wanted")
     if not value.strip():
         raise Missing("is empty")
     return value
@@ -56,7 +49,7 @@ def _label(value: Any, folder: Path) -> str:
     if isinstance(value, float) and math.isnan(value):
         raise Missing("is missing")
     if not isinstance(value, str | int | float):
-        raise ValueError(f"is {_called(value)}, {_short(value)}, where a label is wanted")
+        raise ValueError(f"is {called(value)}, {short(value)}, where a label is wanted")
     if not (label := plain(value).strip()):
         raise Missing("is empty")
     return label
@@ -68,7 +61,7 @@ def _number(value: Any, folder: Path) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"is {_called(value)}, {_short(value)}, where a number is wanted") from None
+        raise ValueError(f"is {called(value)}, {short(value)}, where a number is wanted") from None
     if not math.isfinite(number):
         raise Missing(f"is {number}")
     return number
@@ -78,7 +71,7 @@ def _list(of: Convert) -> Convert:
     def convert(value: Any, folder: Path) -> list[Any]:
         value = _parsed(value)
         if not isinstance(value, list):
-            raise ValueError(f"is {_called(value)}, {_short(value)}, where a list is wanted")
+            raise ValueError(f"is {called(value)}, {short(value)}, where a list is wanted")
         if not value:
             raise Missing("is empty")
         return [of(one, folder) for one in value]
@@ -88,14 +81,14 @@ def _list(of: Convert) -> Convert:
 
 def _message(value: Any, folder: Path) -> dict[str, str]:
     if not isinstance(value, dict) or not {"role", "content"} <= value.keys():
-        raise ValueError(f"has {_short(value)}, where a message with its role and content is wanted")
+        raise ValueError(f"has {short(value)}, where a message with its role and content is wanted")
     return {"role": _text(value["role"], folder), "content": _text(value["content"], folder)}
 
 
 def _answers(value: Any, folder: Path) -> dict[str, list[Any]]:
     value = _parsed(value)
     if not isinstance(value, dict) or not {"text", "answer_start"} <= value.keys():
-        raise ValueError(f"is {_short(value)}, where an object with text and answer_start is wanted")
+        raise ValueError(f"is {short(value)}, where an object with text and answer_start is wanted")
     texts, starts = list(value["text"]), list(value["answer_start"])
     if len(texts) != len(starts):
         raise ValueError(f"has {len(texts)} texts and {len(starts)} starts")
@@ -105,7 +98,7 @@ def _answers(value: Any, folder: Path) -> dict[str, list[Any]]:
 def _boxes(value: Any, folder: Path) -> dict[str, list[Any]]:
     value = _parsed(value)
     if not isinstance(value, dict) or not {"bbox", "category"} <= value.keys():
-        raise ValueError(f"is {_short(value)}, where an object with bbox and category is wanted")
+        raise ValueError(f"is {short(value)}, where an object with bbox and category is wanted")
     places, labels = list(value["bbox"]), list(value["category"])
     if len(places) != len(labels):
         raise ValueError(f"has {len(places)} boxes and {len(labels)} labels")
@@ -115,46 +108,8 @@ def _boxes(value: Any, folder: Path) -> dict[str, list[Any]]:
 def _box(value: Any, folder: Path) -> list[float]:
     box = [_number(one, folder) for one in value] if isinstance(value, list | tuple) else []
     if len(box) != 4 or min(box[2:]) <= 0:
-        raise ValueError(f"has the box {_short(value)}, where [x, y, width, height] are wanted")
+        raise ValueError(f"has the box {short(value)}, where [x, y, width, height] are wanted")
     return box
-
-
-def _file(value: Any, folder: Path) -> dict[str, Any]:
-    match value:
-        case str() if not value.strip():
-            raise Missing("is empty")
-        case str() if not (folder / value).is_file():
-            raise ValueError(f"is {value!r}, but {folder / value} is not a file")
-        case str():
-            return {"path": str(folder / value), "bytes": None}
-        case bytes():
-            return {"path": None, "bytes": value}
-        case {"path": path, "bytes": data}:
-            return {"path": path if data is None else None, "bytes": data}
-    raise ValueError(f"is {_called(value)}, where the path or the bytes of a file are wanted")
-
-
-def _image(value: Any, folder: Path) -> dict[str, Any]:
-    from PIL import Image, UnidentifiedImageError
-
-    found = _file(value, folder)
-    try:
-        with Image.open(found["path"] or io.BytesIO(found["bytes"])) as image:
-            image.verify()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise Missing(f"is no image that can be opened: {error}", "unreadable") from error
-    return found
-
-
-def _audio(value: Any, folder: Path) -> dict[str, Any]:
-    import soundfile
-
-    found = _file(value, folder)
-    try:
-        soundfile.info(found["path"] or io.BytesIO(found["bytes"]))
-    except soundfile.LibsndfileError as error:
-        raise Missing(f"is no audio that can be opened: {error}", "unreadable") from error
-    return {"path": None, "bytes": found["bytes"] or Path(found["path"]).read_bytes()}
 
 
 def _parsed(value: Any) -> Any:
@@ -165,16 +120,6 @@ def _parsed(value: Any) -> Any:
         return json.loads(value)
     except json.JSONDecodeError:
         return value
-
-
-def _called(value: Any) -> str:
-    names: Mapping[type, str] = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
-    return names.get(type(value), f"a {type(value).__name__}")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _feature(name: str) -> Callable[[], Any]:
@@ -212,7 +157,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "messages": Kind(_list(_message), _feature("messages")),
     "answers": Kind(_answers, _feature("answers")),
     "boxes": Kind(_boxes, _feature("boxes")),
-    "image": Kind(_image, _feature("image")),
-    "mask": Kind(_image, _feature("image")),
-    "audio": Kind(_audio, _feature("audio")),
+    "image": Kind(image, _feature("image")),
+    "mask": Kind(image, _feature("image")),
+    "audio": Kind(audio, _feature("audio")),
 }

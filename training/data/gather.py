@@ -10,11 +10,12 @@ from training.block import RecipeError, nearest
 from training.data.annotations import answers
 from training.data.block import DatasetBlock, SplitName
 from training.data.canonical import LABEL, row_id
-from training.data.columns import Missing, kind_of, takes_numbers
+from training.data.columns import kind_of, takes_numbers
 from training.data.hub import SPLITS
 from training.data.labels import label_of, rules
 from training.data.opened import Source, placed, sources
 from training.data.rows import Dropped, Found
+from training.data.value import Missing
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -69,7 +70,7 @@ def gather(recipe: "Recipe", task: "Task") -> Gathered:
 def _check(found: Found, task: "Task") -> None:
     try:
         task.check_row(found.row)
-    except (ValueError, OSError) as error:  # the second of a picture that is cut short
+    except ValueError as error:
         raise RecipeError(f"datasets: {found.source}, row {found.number}: {error}") from error
 
 
