@@ -25,12 +25,20 @@ def answers(path: Path) -> dict[str, str]:
     if not isinstance(tasks, list):
         raise RecipeError(f"datasets: annotations: {path} must be Label Studio's export: a list of tasks")
     chosen: dict[str, Counter[str]] = {}
-    for task in tasks:
-        row = task.get("data", task).get(ROW)
-        if row is None:
-            raise RecipeError(f"datasets: annotations: {path}: task {task.get('id')} has no {ROW!r} to say which it is")
-        for choice in _full(task) if "annotations" in task else _short(task):
-            chosen.setdefault(row, Counter())[choice] += 1
+    for number, task in enumerate(tasks, 1):
+        try:
+            row = task.get("data", task).get(ROW)
+            if row is None:
+                raise RecipeError(
+                    f"datasets: annotations: {path}: task {task.get('id')} has no {ROW!r} to say which it is"
+                )
+            for choice in _full(task) if "annotations" in task else _short(task):
+                chosen.setdefault(row, Counter())[choice] += 1
+        except (AttributeError, TypeError, LookupError) as error:
+            raise RecipeError(
+                f"datasets: annotations: {path}: task {number} is not as Label Studio exports it ({error!r}): "
+                "export the project anew, as JSON or JSON-MIN"
+            ) from error
     return {row: counter.most_common(1)[0][0] for row, counter in chosen.items()}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from training.data.canonical import plain
 from training.data.media import audio, image
-from training.data.value import Missing, called, short
+from training.data.value import Missing, called, require_text, short
 
 if TYPE_CHECKING:
     from training.tasks.base import Task
@@ -60,7 +60,7 @@ def _number(value: Any, folder: Path) -> float:
         raise Missing("is empty")
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"is {called(value)}, {short(value)}, where a number is wanted") from None
     if not math.isfinite(number):
         raise Missing(f"is {number}")
@@ -86,23 +86,27 @@ def _message(value: Any, folder: Path) -> dict[str, str]:
 
 
 def _answers(value: Any, folder: Path) -> dict[str, list[Any]]:
-    value = _parsed(value)
-    if not isinstance(value, dict) or not {"text", "answer_start"} <= value.keys():
-        raise ValueError(f"is {short(value)}, where an object with text and answer_start is wanted")
-    texts, starts = list(value["text"]), list(value["answer_start"])
+    texts, starts = _lists(value, "text", "answer_start")
     if len(texts) != len(starts):
         raise ValueError(f"has {len(texts)} texts and {len(starts)} starts")
     return {"text": texts, "answer_start": starts}
 
 
 def _boxes(value: Any, folder: Path) -> dict[str, list[Any]]:
-    value = _parsed(value)
-    if not isinstance(value, dict) or not {"bbox", "category"} <= value.keys():
-        raise ValueError(f"is {short(value)}, where an object with bbox and category is wanted")
-    places, labels = list(value["bbox"]), list(value["category"])
+    places, labels = _lists(value, "bbox", "category")
     if len(places) != len(labels):
         raise ValueError(f"has {len(places)} boxes and {len(labels)} labels")
     return {"bbox": [_box(place, folder) for place in places], "category": [_label(label, folder) for label in labels]}
+
+
+def _lists(value: Any, *names: str) -> list[list[Any]]:
+    value = _parsed(value)
+    if not isinstance(value, dict) or not set(names) <= value.keys():
+        raise ValueError(f"is {short(value)}, where an object with {' and '.join(names)} is wanted")
+    for name in names:
+        if not isinstance(value[name], list):
+            raise ValueError(f"has the {name} {short(value[name])}, where a list is wanted: [] where there is none")
+    return [value[name] for name in names]
 
 
 def _box(value: Any, folder: Path) -> list[float]:
@@ -117,9 +121,11 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        found = json.loads(value)
     except json.JSONDecodeError:
         return value
+    require_text(found)
+    return found
 
 
 def _feature(name: str) -> Callable[[], Any]:

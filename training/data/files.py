@@ -8,14 +8,17 @@ import gzip
 import io
 import json
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
 from training.block import RecipeError, check_keys
+from training.data.value import require_text
 
 Numbered = tuple[int, dict[str, Any]]
+Reader = Callable[[Path, Mapping[str, Any]], Iterator[Numbered]]
 
 _ENCODING: Final = "utf-8-sig"
 _CSV: Final = frozenset(
@@ -28,6 +31,11 @@ def read_csv(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
     """Every cell is a string. Raises RecipeError where a line has more or fewer cells than the header."""
     check_keys(options, _CSV | {"encoding", "header"}, "datasets.options", "csv.reader")
     header: list[str] | None = options.get("header")
+    if header is not None and not (isinstance(header, list) and all(isinstance(name, str) for name in header)):
+        raise RecipeError(
+            f"datasets.options.header: {header!r} is no list of names: it names the columns of a file whose first line "
+            "does not; leave it out where that does"
+        )
     for number, cells in _cells(path, options):
         if header is None:
             header = cells
@@ -97,25 +105,55 @@ def read_pixels(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
     from PIL import Image
 
     check_keys(options, ("shape", "white"), "datasets.options", "the format pixels")
-    if "shape" not in options:
-        raise RecipeError(f"{path}: the format pixels needs options: {{shape: [height, width]}}")
-    height, width = options["shape"]
+    match options.get("shape"):
+        case [int() as height, int() as width]:
+            white = float(options.get("white", 255))
+        case _:
+            raise RecipeError(f"{path}: the format pixels needs options: {{shape: [height, width]}}")
     for number, cells in _cells(path, {}):
         if len(cells) != height * width + 1:
             raise RecipeError(f"{path}, line {number}: {len(cells)} cells, not {height} x {width} greys and a label")
-        greys = np.array(cells[:-1], float).reshape(height, width) * (255 / options.get("white", 255))
+        try:
+            greys = np.array(cells[:-1], float).reshape(height, width)
+        except ValueError as error:
+            raise RecipeError(f"{path}, line {number}: {error}, where a grey is wanted") from error
+        if not ((greys >= 0) & (greys <= white)).all():  # they would come out as others, modulo 256
+            raise RecipeError(
+                f"{path}, line {number}: greys from {greys.min():g} to {greys.max():g}, where 0 to {white:g} are "
+                "wanted: options: {white: ...} says the brightest"
+            )
         packed = io.BytesIO()
-        Image.fromarray(greys.round().astype(np.uint8)).save(packed, "PNG")
+        Image.fromarray((greys * (255 / white)).round().astype(np.uint8)).save(packed, "PNG")
         yield number, {"image": {"path": None, "bytes": packed.getvalue()}, "label": cells[-1]}
 
 
-READERS: Final[Mapping[str, Callable[[Path, Mapping[str, Any]], Iterator[Numbered]]]] = {
-    "csv": read_csv,
-    "json": read_json,
-    "jsonl": read_jsonl,
-    "parquet": read_parquet,
-    "pixels": read_pixels,
-    "text": read_text,
+def _explained(read: Reader) -> Reader:
+    """The reader, and RecipeError with the file and the place for all else that a library raises on its way."""
+
+    def explained(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
+        place = "at its beginning"
+        try:
+            for number, row in read(path, options):
+                place = f"after row {number}"
+                yield number, row
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise RecipeError(f"{path}, {place}: {error}: it is broken or cut short: fetch or pack it anew") from error
+        except (TypeError, LookupError, ValueError, ArithmeticError, OSError) as error:
+            given = ", ".join(f"{name}: {value!r}" for name, value in options.items())
+            raise RecipeError(
+                f"{path}, {place}: {error}: look there, and at the recipe's format and options: {{{given}}}"
+            ) from error
+
+    return explained
+
+
+READERS: Final[Mapping[str, Reader]] = {
+    "csv": _explained(read_csv),
+    "json": _explained(read_json),
+    "jsonl": _explained(read_jsonl),
+    "parquet": _explained(read_parquet),
+    "pixels": _explained(read_pixels),
+    "text": _explained(read_text),
 }
 
 
@@ -150,4 +188,8 @@ def _lines(path: Path, options: Mapping[str, Any]) -> Iterator[str]:
 def _object(row: Any, path: Path, where: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise RecipeError(f"{path}, {where}: {type(row).__name__}, where an object with the columns is wanted")
+    try:
+        require_text(row)
+    except ValueError as error:
+        raise RecipeError(f"{path}, {where}: {error}") from error
     return row

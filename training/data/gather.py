@@ -166,7 +166,7 @@ def _converted(column: str, value: Any, task: "Task", folder: Path, where: str) 
         return kind.convert(value, folder)
     except Missing as missing:
         raise Missing(f"{column} {missing}", missing.kind) from missing
-    except ValueError as error:
+    except (ValueError, TypeError, LookupError, OSError) as error:
         raise RecipeError(f"datasets: {where}: {column} {error}") from error
 
 

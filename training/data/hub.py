@@ -1,6 +1,8 @@
 """Rows of what `datasets` itself opens: data sets on the hub, in a folder as on the hub, or saved to disk."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ def read_hub(source: str, options: Mapping[str, Any]) -> dict[SplitName | None, 
         if (saved / "dataset_dict.json").is_file() or (saved / "state.json").is_file():
             check_keys(options, (), "datasets.options", "datasets.load_from_disk")
             return _by_split(datasets.load_from_disk(source), source)
+        _check_options(source, options)
         return _by_split(datasets.load_dataset(source, **options), source)
     except (ValueError, TypeError, OSError, datasets.exceptions.DatasetsError) as error:
         raise RecipeError(f"datasets: {source}: {error}") from error
@@ -39,6 +42,19 @@ def numbered(rows: Any) -> Iterator[Numbered]:
     classes = {name: named for name, feature in rows.features.items() if (named := _names(feature)) is not None}
     for number, row in enumerate(rows, 1):
         yield number, {**row, **{name: _named(row[name], names) for name, names in classes.items()}}
+
+
+def _check_options(source: str, options: Mapping[str, Any]) -> None:
+    """What `load_dataset` does not take itself goes to the reader of the files' format, which is to know it."""
+    import datasets
+
+    known = set(signature(datasets.load_dataset).parameters) - {"path", "config_kwargs"}
+    if options.keys() <= known:
+        return
+    taken = signature(datasets.load_dataset_builder).parameters
+    builder = datasets.load_dataset_builder(source, **{name: options[name] for name in options if name in taken})
+    known |= {field.name for field in fields(builder.config)}
+    check_keys(options, known, "datasets.options", "datasets.load_dataset")
 
 
 def _by_split(found: Any, source: str) -> dict[SplitName | None, Any]:

@@ -1,5 +1,6 @@
 """What is wrong with a value of a row, and how a complaint calls it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,3 +23,14 @@ def short(value: Any) -> str:
     """The value itself, or how it begins."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def require_text(value: Any) -> None:
+    """Raises ValueError where what JSON said has half of a character, which JSON can escape and no file can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ValueError(
+            f"has \\u{ord(half):04x}, half of a character whose other half is missing: remove it, or write both"
+        ) from None
