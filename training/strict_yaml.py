@@ -1,4 +1,4 @@
-"""YAML as people mean it: `1e-4` is a number, and a key that stands twice is an error."""
+"""YAML as people mean it: `1e-4` is a number; a key that stands twice, or has nothing behind it, is an error."""
 
 import re
 from typing import Any
@@ -9,19 +9,28 @@ import yaml
 class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
-        for key_node, _ in node.value:
+        for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen and key_node.value != "<<":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                raise _wrong(f"the key {key!r} stands twice", key_node)
+            # YAML takes it for null: a block whose lines are commented out would be turned off without a word.
+            if value_node.tag == "tag:yaml.org,2002:null" and value_node.value == "":
+                raise _wrong(
+                    f"the key {key!r} has nothing behind it: write {{}} for a block's defaults, null for none", key_node
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1, which PyYAML reads, wants a dot in such a number, and takes it for a text without.
+def _wrong(what: str, node: yaml.Node) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+
+
+# YAML 1.1, which PyYAML reads, wants a dot and the exponent's sign in such a number, and takes it for a text without.
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
 )
 
 

@@ -200,8 +200,9 @@ def test_what_is_dropped_is_masked_too(tmp_path: Path) -> None:
     assert [line["row"]["text"] for line in found.dropped] == ["[email]"]
 
 
-def test_the_block_list_is_of_whole_words_and_in_chinese_of_any_characters(tmp_path: Path) -> None:
-    (tmp_path / "blocked.txt").write_text("代购\n\nSpam me\n")
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with a byte order mark"])
+def test_the_block_list_is_of_whole_words_and_in_chinese_of_any_characters(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "blocked.txt").write_text(f"{mark}代购\n\nSpam me\n", encoding="utf-8")
     rows = of("a classic", "What an ASS!", "请找代购帮忙", "do not spam me, ok", "spam mediocre", "我ass你")
     found = by_rules(tmp_path, rows, block_list=["ass"], block_file="blocked.txt")
     assert found.texts == ["a classic", "spam mediocre"]

@@ -183,6 +183,17 @@ def test_a_split_may_be_empty_where_no_stage_follows_that_needs_it(
             plan(given, tmp_path / "work", until)[0].run({}, lambda line: None)
 
 
+def test_labels_that_occur_once_are_split_where_the_recipe_does_not_stratify(tmp_path: Path) -> None:
+    path = as_jsonl(tmp_path / "rows.jsonl", [{"text": f"text {index}", "label": str(index)} for index in range(20)])
+    whole = {"datasets": [{"path": str(path)}], "split": {"validation": 0.2}}
+    step, *_ = plan(recipe(tmp_path, **whole), tmp_path / "work", "train")
+    with pytest.raises(RecipeError, match=r"none of the 20 rows is for validation.*: write split: {stratify: false}"):
+        step.run({}, lambda line: None)
+    whole["split"] = {"validation": 0.2, "stratify": False}
+    step, *_ = plan(recipe(tmp_path, **whole), tmp_path / "work", "train")
+    assert step.run({}, lambda line: None)["rows"] == {"train": 14, "validation": 4, "test": 2}
+
+
 def test_a_copy_of_a_test_row_does_not_train(tmp_path: Path) -> None:
     as_jsonl(tmp_path / "train.jsonl", ROWS)
     as_jsonl(tmp_path / "test.jsonl", [{"text": "na", "label": "good"}, {"text": "new", "label": "bad"}])

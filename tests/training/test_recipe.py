@@ -60,6 +60,9 @@ def changed(*path: Any, **keys: Any) -> dict[str, Any]:
         ("name: [", "is not YAML"),
         ("- name", "must hold keys and values"),
         ("name: a\nname: b\n", "the key 'name' stands twice"),
+        ("name: a\nclean:\n", "the key 'clean' has nothing behind it: write {} for a block's"),
+        ("name: a\nexport:\n  # tune: {}\nseed: 1\n", "the key 'export' has nothing behind it"),
+        ("evaluate: {against: }", "the key 'against' has nothing behind it"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, recipe: Any, message: str) -> None:
@@ -99,10 +102,34 @@ def test_a_recipe_that_is_not_there_or_not_text_is_an_error(tmp_path: Path) -> N
         load(tmp_path / "recipe.yaml")
 
 
-@pytest.mark.parametrize("written_as", ["1e-4", "1E-4", "1.0e-4", "0.0001"])
-def test_a_number_with_an_exponent_is_a_number(tmp_path: Path, written_as: str) -> None:
-    text = yaml.safe_dump(WHOLE) + f"train: {{learning_rate: {written_as}, run_name: e5}}\n"
-    assert load(written(tmp_path, text)).train == {"learning_rate": 1e-4, "run_name": "e5"}
+@pytest.mark.parametrize(
+    ("written_as", "number"),
+    [
+        ("1e-4", 1e-4),
+        ("1E-4", 1e-4),
+        ("1.0e-4", 1e-4),
+        ("0.0001", 1e-4),
+        ("1.0e38", 1e38),
+        ("-1.e2", -100),
+        ("+.5e1", 5),
+        ("1e+2", 100),
+    ],
+)
+def test_a_number_with_an_exponent_is_a_number(tmp_path: Path, written_as: str, number: float) -> None:
+    text = yaml.safe_dump(WHOLE) + f"train: {{learning_rate: {written_as}, run_name: e5, version: 1.2.e3, dot: .e1}}\n"
+    assert load(written(tmp_path, text)).train == {
+        "learning_rate": number,
+        "run_name": "e5",
+        "version": "1.2.e3",
+        "dot": ".e1",
+    }
+
+
+def test_what_is_said_to_be_nothing_is_nothing(tmp_path: Path) -> None:
+    text = yaml.safe_dump(WHOLE) + "clean: null\nevaluate: {against: ~}\naugment: {}\ndescription: ''\n"
+    recipe = load(written(tmp_path, text))
+    assert (recipe.clean, recipe.evaluate.against, recipe.description) == (None, None, "")
+    assert recipe.augment is not None
 
 
 def test_keys_that_go_to_a_library_are_checked_against_it() -> None:

@@ -60,7 +60,7 @@ def block_rule(phrases: Sequence[str]) -> Rule:
 def read_phrases(path: Path) -> list[str]:
     """A block list's file: one word or phrase a line. Raises RecipeError where it can't be read or has none."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"clean.rules.block_file: {path} can't be read: {error}") from error
     phrases = [line.strip() for line in lines if line.strip()]

@@ -37,14 +37,20 @@ def split(rows: Sequence[Found], block: Split, seed: int) -> dict[SplitName, lis
     return by_name
 
 
-def require(counts: Mapping[str, int], needed: Mapping[str, str]) -> None:
+def require(counts: Mapping[str, int], needed: Mapping[str, str], block: Split) -> None:
     """Raises RecipeError where a split that a stage needs has no rows. `needed` says which stage that is."""
     for name, stage in needed.items():
-        if not counts[name]:
-            raise RecipeError(
-                f"split: none of the {sum(counts.values())} rows is for {name}, which the stage {stage} needs: raise "
-                f"split.{name}, or give a data set of which all rows are for it, with `split: {name}`"
-            )
+        if counts[name]:
+            continue
+        # Drawn from all rows alike, this share of them would be one at least: it is their labels that hold them back.
+        rare = block.stratify and round(getattr(block, name) * counts["train"]) > 0
+        mend = (
+            "write split: {stratify: false}, as a label's only row stays in training" if rare else f"raise split.{name}"
+        )
+        raise RecipeError(
+            f"split: none of the {sum(counts.values())} rows is for {name}, which the stage {stage} needs: {mend}, or "
+            f"give a data set of which all rows are for it, with `split: {name}`"
+        )
 
 
 def require_measurable(labels: Mapping[str, Mapping[str, int]], needed: Mapping[str, str], task: "Task") -> None:
