@@ -5,6 +5,7 @@ import re
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import monotonic
 from typing import Any, Final
 
@@ -33,13 +34,15 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 def run_recipe(recipe: Recipe, work: Path, until: str | None, as_json: bool) -> dict[str, Any]:
     """Run what is not done: each stage's folder, seconds (0 where it was done before) and outcome, and the report.
 
-    Progress goes to standard error with `as_json`. Raises CommandError where a stage fails.
+    Progress goes to standard error with `as_json`. Raises CommandError where a stage fails, or `work` is no place to
+    write to.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     console = Console(highlight=False, stderr=as_json)
     steps = plan(recipe, work, until)
     check(steps)
+    _require_writable(work)
     progress = Progress(steps)
     outcomes: dict[str, dict[str, Any]] = {}
     live = Live(
@@ -120,14 +123,32 @@ def _run(step: Step, outcomes: Mapping[str, dict[str, Any]], progress: Progress,
     except (RecipeError, Busy, ModuleNotFoundError):
         raise
     except Exception as error:
-        file = step.folder / ERROR
-        file.write_text(traceback.format_exc())
         what = str(error).strip() or type(error).__name__
-        raise CommandError(
-            f"{step.name} failed: {what}", f"the trace is in {file}; the same command goes on from here"
-        ) from error
+        trace = _kept(traceback.format_exc(), step.folder / ERROR)
+        raise CommandError(f"{step.name} failed: {what}", f"{trace}; the same command goes on from here") from error
     progress.end(step, before)
     return outcome
+
+
+def _kept(trace: str, file: Path) -> str:
+    """Where the trace is. What makes a stage fail, a full disk or a folder that is gone, may fail this too."""
+    try:
+        file.write_text(trace)
+    except OSError as error:
+        return f"its trace could not be written to {file}: {error.strerror}"
+    return f"the trace is in {file}"
+
+
+def _require_writable(work: Path) -> None:
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=work):
+            pass
+    except OSError as error:
+        raise CommandError(
+            f"no results can be written to {work}: {error.strerror}",
+            "name a folder for them with --work or HEADRACE_TRAINING",
+        ) from error
 
 
 def _line(name: str, seconds: float, outcome: Mapping[str, Any]) -> str:

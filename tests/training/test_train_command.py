@@ -109,6 +109,21 @@ def test_a_stage_that_fails_says_where_its_trace_is(tmp_path: Path) -> None:
     assert "Traceback" in trace.read_text()
 
 
+@pytest.mark.parametrize("work", ["file", "file/below", "/proc/none"])
+def test_a_place_that_no_results_can_be_written_to_is_named_with_what_to_do(tmp_path: Path, work: str) -> None:
+    (tmp_path / "file").write_text("")
+    told = error(headrace(written(tmp_path), "--work", str(tmp_path / work), "--until", "data"))
+    assert f"no results can be written to {tmp_path / work}: " in told.message
+    assert "--work or HEADRACE_TRAINING" in told.hint
+
+
+def test_a_stage_whose_trace_cannot_be_written_either_says_so(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("no folder")
+    told = error(headrace(written(tmp_path), "--work", str(tmp_path), "--until", "data"))
+    assert told.message.startswith("data failed: ")
+    assert f"its trace could not be written to {tmp_path / 'data'}" in told.hint
+
+
 def test_templates_lists_every_task(tmp_path: Path) -> None:
     listed = json.loads(headrace("templates", "--json").stdout)
     assert [one["task"] for one in listed] == [task.name for task in TASKS]
