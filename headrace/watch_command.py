@@ -121,7 +121,9 @@ def _drawn(run: "Run", rows: int) -> "Group":
 def _row(step: dict[str, Any], validations: dict[int, float], gpu: bool) -> list[str]:
     from headrace.training_log import number
 
-    of_gpu = (f"{step['gpu']:.0%}", f"{step['gpu_memory'] / 1e6:,.0f}") if gpu else ()
+    # The first steps of a run may have none yet.
+    busy, used = step["gpu"], step["gpu_memory"]
+    of_gpu = ("-" if busy is None else f"{busy:.0%}", "-" if used is None else f"{used / 1e6:,.0f}") if gpu else ()
     seconds = step["seconds"] or None
     return [
         str(step["step"]),
