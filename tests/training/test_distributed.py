@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.servers import free_port
-from tests.training.train_stage import LORA, MINILM, NO_DROPOUT, STEPS, TINY, events, recipe, trained, work
+from tests.training.train_stage import LORA, MINILM, NO_DROPOUT, STEPS, events, recipe, trained, work
 from training.block import RecipeError
 from training.recipe import Recipe
 from training.train.block import Distributed

@@ -48,11 +48,12 @@ def export(recipe: "Recipe", work: Path, out: Path, limit: int) -> dict[str, Any
     data = replace(steps["data"], needed={})  # nothing is trained here
     read = data.run({}, lambda line: None)["read"]
     doubts = list(_doubtful(steps, task, recipe.seed))
-    found = [*_contradictions(data.folder), *sorted(doubts, key=lambda suspect: suspect.quality)]
+    found = [*_contradictions(data.folder, task), *sorted(doubts, key=lambda suspect: suspect.quality)]
     labels = sorted({suspect.row[LABEL] for suspect in found} | _labels(data.folder))
     shown = "text" if "text" in task.columns else "image"
     tasks = [
-        task_of(row_id(one.row), one.row, one.split, one.quality, one.scores, one.model, shown) for one in found[:limit]
+        task_of(_id(one.row, task), one.row, one.split, one.quality, one.scores, one.model, shown)
+        for one in found[:limit]
     ]
     out.write_text(json.dumps(tasks, indent=1, ensure_ascii=False))
     page = out.with_suffix(".xml")
@@ -107,7 +108,7 @@ def _judged(
         yield Suspect(rows[index], splits[index], float(quality[index]), scores, model)
 
 
-def _contradictions(folder: Path) -> Iterator[Suspect]:
+def _contradictions(folder: Path, task: Task) -> Iterator[Suspect]:
     """One of each group of equal texts that were dropped for their different labels."""
     seen: set[str] = set()
     for line in (folder / DROPPED).read_text().splitlines():
@@ -115,10 +116,14 @@ def _contradictions(folder: Path) -> Iterator[Suspect]:
         if (
             dropped["kind"] == "contradiction"
             and "image" not in dropped["row"]
-            and (row := row_id(dropped["row"])) not in seen
+            and (row := _id(dropped["row"], task)) not in seen
         ):
             seen.add(row)
             yield Suspect(dropped["row"], "none", 0.0, {}, "contradiction")
+
+
+def _id(row: Mapping[str, Any], task: Task) -> str:
+    return row_id({name: row[name] for name in task.columns})
 
 
 def _labels(folder: Path) -> set[str]:

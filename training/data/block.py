@@ -66,8 +66,9 @@ class Split(Block):
 
     Where the data have validation or test rows of their own (a Hugging Face split, or a `column` that names it),
     those are taken. What they don't have is drawn from the other rows, in these shares, with the recipe's seed; the
-    labels are in the same proportions everywhere where `stratify` holds. Before that, a row that equals another but
-    for case and spacing is dropped where `deduplicate` holds.
+    labels are in the same proportions everywhere where `stratify` holds. Rows with an equal input are drawn together,
+    as there may be several answers to it. Before that, a row that equals another in the task's columns, but for case
+    and spacing, is dropped where `deduplicate` holds, and so is one whose input the data have in a split that judges.
     """
 
     validation: float = Field(0.1, ge=0, lt=1)

@@ -23,7 +23,10 @@ def plain(value: Any) -> str:
 
 
 def row_id(row: Row) -> str:
-    """What a row is called in lists that people work through: 16 hex digits, the same for its copies and any label."""
+    """What a row is called in lists that people work through: 16 hex digits, the same for its copies and any label.
+
+    `row` has the columns that its task works with: copies may differ in what else is taken along.
+    """
     return normal({name: value for name, value in row.items() if name != LABEL})[:16]
 
 

@@ -12,6 +12,7 @@ from training.data.media import audio, image
 from training.data.value import Missing, called, require_text, short
 
 if TYPE_CHECKING:
+    from training.recipe import Recipe
     from training.tasks.base import Task
 
 Convert = Callable[[Any, Path], Any]  # the value and the folder that it was found in
@@ -35,6 +36,11 @@ def kind_of(column: str, task: "Task") -> Kind | None:
 def takes_numbers(task: "Task") -> bool:
     """Whether the task's rows are numbers, in columns that `model.config.columns` names."""
     return task.name.startswith("tabular")
+
+
+def own_columns(task: "Task", recipe: "Recipe") -> list[str]:
+    """The columns that the task works with; a recipe may take others along."""
+    return [*task.columns, *(recipe.model.config.get("columns", ()) if takes_numbers(task) else ())]
 
 
 def _text(value: Any, folder: Path) -> str:

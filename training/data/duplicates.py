@@ -1,39 +1,71 @@
 """Rows that are there more than once: kept once, so that no row trains the model and judges it."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from training.data.block import SplitName
-from training.data.canonical import LABEL, normal, row_id
+from training.data.canonical import LABEL, normal
 from training.data.rows import Dropped, Found
 
 # Where the data say which rows judge, those stay and their copies do not train.
 _ORDER: Final[tuple[SplitName | None, ...]] = ("test", "validation", None, "train")
 
+Reasons = dict[int, tuple[str, str]]  # by place among the rows: the kind, and in full
 
-def deduplicate(rows: Sequence[Found], by_input: bool) -> tuple[list[Found], list[Dropped]]:
-    """The rows to keep, in their order, and the others.
 
-    With `by_input` rows are the same whatever their label; where those to choose from disagree on it, none is kept.
+def deduplicate(rows: Sequence[Found], own: Sequence[str]) -> tuple[list[Found], list[Dropped]]:
+    """The rows to keep, in their order, and the others. Nothing but the columns `own`, the task's, is compared.
+
+    Rows with a label are the same whatever it is; where those to choose from disagree on it, none is kept. Without a
+    label one input may have several answers, which are kept: but none where the data have the same input judge.
     """
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for index, found in enumerate(rows):
-        groups[row_id(found.row) if by_input else normal(found.row)].append(index)
-    reasons: dict[int, tuple[str, str]] = {}
-    for group in groups.values():
-        if len(group) > 1:
-            reasons.update(_reasons([rows[index] for index in group], group))
+    reasons: Reasons = {}
+    if LABEL in own:
+        for group in _groups([found.asked for found in rows]):
+            reasons |= _contradicting(rows, group) or _copies(rows, group)
+    else:
+        for group in _groups([normal({name: found.row[name] for name in own}) for found in rows]):
+            reasons |= _copies(rows, group)
+        for group in _groups([found.asked for found in rows]):
+            reasons = _judging(rows, group) | reasons
     kept = [found for index, found in enumerate(rows) if index not in reasons]
     dropped = [Dropped(rows[at].source, rows[at].number, rows[at].row, *why) for at, why in sorted(reasons.items())]
     return kept, dropped
 
 
-def _reasons(copies: list[Found], indexes: list[int]) -> dict[int, tuple[str, str]]:
-    """Why each of the copies is dropped that is."""
-    first = min(copies, key=lambda found: _ORDER.index(found.split))
-    labels = sorted({found.row[LABEL] for found in copies if found.split == first.split and LABEL in found.row})
-    if len(labels) > 1:
-        return dict.fromkeys(indexes, ("contradiction", f"the same input has the labels {', '.join(labels)}"))
-    why = ("duplicate", f"the same as {first.source}, row {first.number}")
-    return {index: why for index, found in zip(indexes, copies, strict=True) if found is not first}
+def _groups(keys: Sequence[str]) -> Iterator[list[int]]:
+    """The places of equal keys, where there are several."""
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for index, key in enumerate(keys):
+        groups[key].append(index)
+    return (group for group in groups.values() if len(group) > 1)
+
+
+def _first(rows: Sequence[Found], group: Sequence[int]) -> int:
+    return min(group, key=lambda index: _ORDER.index(rows[index].split))
+
+
+def _contradicting(rows: Sequence[Found], group: Sequence[int]) -> Reasons:
+    split = rows[_first(rows, group)].split
+    labels = sorted({rows[index].row[LABEL] for index in group if rows[index].split == split})
+    why = ("contradiction", f"the same input has the labels {', '.join(labels)}")
+    return dict.fromkeys(group, why) if len(labels) > 1 else {}
+
+
+def _copies(rows: Sequence[Found], group: Sequence[int]) -> Reasons:
+    first = _first(rows, group)
+    why = ("duplicate", f"the same as {_where(rows[first])}")
+    return {index: why for index in group if index != first}
+
+
+def _judging(rows: Sequence[Found], group: Sequence[int]) -> Reasons:
+    first = rows[_first(rows, group)]
+    if first.split not in ("test", "validation"):
+        return {}
+    why = ("held out", f"the same input as {_where(first)}, which is for {first.split}")
+    return {index: why for index in group if rows[index].split != first.split}
+
+
+def _where(found: Found) -> str:
+    return f"{found.source}, row {found.number}"

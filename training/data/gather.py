@@ -1,7 +1,7 @@
 """From a recipe's data sets to canonical rows: the task's columns, in the task's terms."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from training.block import RecipeError, nearest
 from training.data.annotations import answers
 from training.data.block import DatasetBlock, SplitName
-from training.data.canonical import LABEL, row_id
-from training.data.columns import kind_of, takes_numbers
+from training.data.canonical import LABEL, normal, row_id
+from training.data.columns import kind_of, own_columns
 from training.data.hub import SPLITS
 from training.data.labels import label_of, rules
 from training.data.opened import Source, placed, sources
@@ -37,6 +37,7 @@ class Gathered:
 def gather(recipe: "Recipe", task: "Task") -> Gathered:
     """The rows of all data sets, in the recipe's order. Raises RecipeError where one cannot be read as it stands."""
     gathered = Gathered()
+    own = own_columns(task, recipe)
     for index, block in enumerate(recipe.datasets):
         found = Gathered()
         others: list[Dropped] = []
@@ -52,12 +53,13 @@ def gather(recipe: "Recipe", task: "Task") -> Gathered:
         if block.annotations is not None:
             if LABEL not in task.columns:
                 raise RecipeError(f"datasets.{index}.annotations: rows of {task.name} have no label to put right")
-            _correct(found, answers(recipe.folder / Path(block.annotations).expanduser()))
+            _correct(found, answers(recipe.folder / Path(block.annotations).expanduser()), own)
         if block.sample is not None and block.sample < len(found.rows):
             drawn = random.Random(recipe.seed).sample(range(len(found.rows)), block.sample)
             found.rows = [found.rows[one] for one in sorted(drawn)]
         for one in found.rows:
             _check(one, task)
+            one.asked = normal(task.asked({name: one.row[name] for name in own}))
         gathered.rows += found.rows
         gathered.dropped += found.dropped
         gathered.read += found.read
@@ -74,11 +76,12 @@ def _check(found: Found, task: "Task") -> None:
         raise RecipeError(f"datasets: {found.source}, row {found.number}: {error}") from error
 
 
-def _correct(gathered: Gathered, by_id: Mapping[str, str]) -> None:
+def _correct(gathered: Gathered, by_id: Mapping[str, str], own: Sequence[str]) -> None:
     """Put people's answers in the place of the labels."""
     unmet = dict(by_id)
     for found in gathered.rows:
-        if (label := by_id.get(row := row_id(found.row))) is not None:
+        row = row_id({name: found.row[name] for name in own})
+        if (label := by_id.get(row)) is not None:
             unmet.pop(row, None)
             gathered.corrected += label != found.row[LABEL]
             found.row[LABEL] = label
@@ -120,8 +123,7 @@ def _columns(
     given: Mapping[str, Any], block: DatasetBlock, recipe: "Recipe", task: "Task", source: str
 ) -> dict[str, str]:
     """Which column of the data each column of the task is taken from. Raises RecipeError where one is missing."""
-    wanted = [*task.columns, *(recipe.model.config.get("columns", ()) if takes_numbers(task) else ())]
-    columns = {column: block.columns.get(column, column) for column in wanted} | block.columns
+    columns = {column: block.columns.get(column, column) for column in own_columns(task, recipe)} | block.columns
     columns |= {column: column for column in block.values}
     split = recipe.split.column
     if split is not None and split not in given and block.split is None:

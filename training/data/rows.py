@@ -8,12 +8,17 @@ from training.data.block import SplitName
 
 @dataclass
 class Found:
-    """A row, and where it stood. `split` is None where nothing has placed it yet."""
+    """A row, and where it stood.
+
+    `split` is None where nothing has placed it yet. `asked` is the same for rows that ask a model for an answer to the
+    same, whatever the answer, but for case and spacing.
+    """
 
     source: str
     number: int
     row: dict[str, Any]
     split: SplitName | None = None
+    asked: str = ""
 
 
 @dataclass

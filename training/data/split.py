@@ -20,15 +20,20 @@ _DRAWN: Final[tuple[SplitName, ...]] = ("test", "validation")
 def split(rows: Sequence[Found], block: Split, seed: int) -> dict[SplitName, list[Found]]:
     """The rows of each split, in their order. A split that the data bring themselves is given none of the others.
 
-    Raises RecipeError where no row is left to train with.
+    Rows that ask for the same are drawn together: their answers may differ, but what trains must not judge. Raises
+    RecipeError where no row is left to train with.
     """
     brought = {found.split for found in rows}
     shares = {name: 0.0 if name in brought else float(getattr(block, name)) for name in _DRAWN}
-    groups: defaultdict[str, list[int]] = defaultdict(list)
+    training = {found.asked for found in rows if found.split == "train"}
+    units: defaultdict[str, list[int]] = defaultdict(list)
     for at, found in enumerate(rows):
-        if found.split is None:
-            groups[str(found.row.get(LABEL)) if block.stratify else ""].append(at)
-    drawn = _drawn(groups, shares, seed)
+        if found.split is None and found.asked not in training:
+            units[found.asked].append(at)
+    strata: defaultdict[str, list[list[int]]] = defaultdict(list)
+    for unit in units.values():
+        strata[str(rows[unit[0]].row.get(LABEL)) if block.stratify else ""].append(unit)
+    drawn = _drawn(strata, shares, seed)
     by_name: dict[SplitName, list[Found]] = {name: [] for name in NAMES}
     for at, found in enumerate(rows):
         by_name[found.split or drawn.get(at, "train")].append(found)
@@ -64,18 +69,31 @@ def require_measurable(labels: Mapping[str, Mapping[str, int]], needed: Mapping[
             ) from error
 
 
-def _drawn(groups: Mapping[str, list[int]], shares: Mapping[SplitName, float], seed: int) -> dict[int, SplitName]:
-    """Where each drawn row goes. Each group gives its part, as nearly as whole rows can, and keeps one at least."""
+def _drawn(strata: Mapping[str, list[list[int]]], shares: Mapping[SplitName, float], seed: int) -> dict[int, SplitName]:
+    """Where each drawn row goes. Each stratum gives its part, as nearly as whole units can, and keeps one at least."""
     drawn: dict[int, SplitName] = {}
     draw = random.Random(seed)
     wanted = dict.fromkeys(shares, 0.0)
     given = dict.fromkeys(shares, 0)
-    for name in sorted(groups):
-        left = draw.sample(groups[name], len(groups[name]))
+    for name in sorted(strata):
+        left = draw.sample(strata[name], len(strata[name]))
+        rows = sum(map(len, left))
         for into, share in shares.items():
-            wanted[into] += share * len(groups[name])
-            count = max(min(round(wanted[into] - given[into]), len(left) - 1), 0)
-            given[into] += count
-            drawn.update(dict.fromkeys(left[:count], into))
-            left = left[count:]
+            wanted[into] += share * rows
+            taken, left = _taken(left, round(wanted[into] - given[into]))
+            given[into] += len(taken)
+            drawn.update(dict.fromkeys(taken, into))
     return drawn
+
+
+def _taken(units: Sequence[list[int]], count: int) -> tuple[list[int], list[list[int]]]:
+    """The rows of the first units that bring them nearer to `count`, and the other units: one at least."""
+    taken: list[int] = []
+    left: list[list[int]] = []
+    for number, unit in enumerate(units, 1):
+        last = number == len(units) and not left
+        if last or len(taken) + len(unit) / 2 > count:
+            left.append(unit)
+        else:
+            taken += unit
+    return taken, left

@@ -50,6 +50,7 @@ class Task(ABC):
     name: ClassVar[str]  # what a recipe says
     about: ClassVar[str]  # a line for `headrace train templates`
     columns: ClassVar[Mapping[str, str]]  # that the rows must have, with what is in them
+    wanted: ClassVar[tuple[str, ...]] = ("label",)  # of the columns, those that a model is to tell from the others
     auto: ClassVar[str]  # the class of transformers that opens the model
     peft: ClassVar[str | None] = None  # of peft.TaskType
     outputs: ClassVar[tuple[str, ...]] = ("logits",)  # of the exported graph, among what the model's forward gives
@@ -65,6 +66,10 @@ class Task(ABC):
     def check_labels(self, labels: Collection[str]) -> None:
         """Raises ValueError, with what is amiss, where `metric` is not defined on rows that have these labels alone."""
         return
+
+    def asked(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a row a model is given to answer: rows that are equal in it do not lie in two splits."""
+        return {name: value for name, value in row.items() if name not in self.wanted}
 
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:
         """The classes, in the order of the logits; none where the task knows no classes."""

@@ -24,6 +24,9 @@ class Chat(CausalLM):
                 f"messages has the turns of {turns}: end it with the assistant's answer to a turn before it"
             )
 
+    def asked(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {"messages": row["messages"][:-1]}
+
     def start(self, recipe: Any, labels: Any) -> Model:
         model = super().start(recipe, labels)
         if model.processor.chat_template is None:

@@ -24,6 +24,7 @@ class DPO(CausalLM):
         "chosen": "the answer that is wanted",
         "rejected": "the one that is not",
     }
+    wanted = ("chosen", "rejected")
     targets = ()
     metric = "accuracy"
     higher_is_better = True

@@ -23,6 +23,7 @@ class Embedding(TextTask):
     name = "embedding"
     about = "a vector for a text: search, clustering, deduplication"
     columns: ClassVar = {"text": "a text", "text_pair": "one that means the same, or that answers it"}
+    wanted = ("text_pair",)
     auto = "AutoModel"
     peft = "FEATURE_EXTRACTION"
     outputs = ("last_hidden_state",)

@@ -30,6 +30,7 @@ class ImageCaptioning(ImageTask):
     name = "image-captioning"
     about = "a text about an image: alternative texts, catalogues"
     columns: ClassVar = {"image": "the image", "caption": "a text about it"}
+    wanted = ("caption",)
     auto = "AutoModelForImageTextToText"
     metric = "rougeL"
 

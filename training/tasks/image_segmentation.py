@@ -28,6 +28,7 @@ class ImageSegmentation(ImageTask):
         "image": "the image",
         "mask": f"an image as large, in grey: the number of each pixel's class, {IGNORED} where it does not count",
     }
+    wanted = ("mask",)
     auto = "AutoModelForSemanticSegmentation"
     metric = "mean_iou"
 

@@ -29,6 +29,7 @@ class ObjectDetection(ImageTask):
         "image": "the image",
         "boxes": "what it shows: in `bbox` a list of [x, y, width, height] in pixels, in `category` the label of each",
     }
+    wanted = ("boxes",)
     auto = "AutoModelForObjectDetection"
     outputs = ("logits", "pred_boxes")
     tensors_only = False  # as many boxes as each image has

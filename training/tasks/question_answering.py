@@ -28,6 +28,7 @@ class QuestionAnswering(TextTask):
         "context": "the text",
         "answers": "{text: [...], answer_start: [...]}, in characters; empty lists where there is none",
     }
+    wanted = ("answers",)
     auto = "AutoModelForQuestionAnswering"
     peft = "QUESTION_ANS"
     outputs = ("start_logits", "end_logits")

@@ -26,6 +26,7 @@ class Seq2Seq(TextTask):
     """
 
     columns: ClassVar = {"source": "the text to read", "target": "the text to write"}
+    wanted = ("target",)
     auto = "AutoModelForSeq2SeqLM"
     peft = "SEQ_2_SEQ_LM"
 

@@ -30,6 +30,7 @@ class SpeechRecognition(AudioTask):
     name = "speech-recognition"
     about = "what is said in a recording: commands, calls, dictation"
     columns: ClassVar = {"audio": "the speech", "text": "what is said, as it is to be written"}
+    wanted = ("text",)
     auto = "AutoModelForCTC"
     metric = "word_error_rate"
     higher_is_better = False

@@ -99,6 +99,7 @@ class TabularRegression(Tabular):
     name = "tabular-regression"
     about = "a number for a row of numbers: a price, a duration, a demand"
     columns: ClassVar = {"target": "the number"}
+    wanted = ("target",)
     target = "target"
     metric = "r2"
 

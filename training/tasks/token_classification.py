@@ -25,6 +25,7 @@ class TokenClassification(TextTask):
     name = "token-classification"
     about = "a label for each word: names, places, parts of speech"
     columns: ClassVar = {"tokens": "the words, a list of strings", "tags": "their labels, such as B-PER, I-PER and O"}
+    wanted = ("tags",)
     auto = "AutoModelForTokenClassification"
     peft = "TOKEN_CLS"
     metric = "f1"
