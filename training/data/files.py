@@ -54,7 +54,8 @@ def read_json(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        raise RecipeError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+        hint = ": `format: jsonl` reads an object in each line" if error.msg == "Extra data" else ""
+        raise RecipeError(f"{path}, line {error.lineno}: not JSON: {error.msg}{hint}") from error
     if "field" in options:
         found = found.get(options["field"]) if isinstance(found, dict) else None
     if not isinstance(found, list):

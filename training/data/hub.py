@@ -32,6 +32,13 @@ def read_hub(source: str, options: Mapping[str, Any]) -> dict[SplitName | None, 
         raise RecipeError(f"datasets: {source}: {error}") from error
 
 
+def for_load_dataset(options: Mapping[str, Any]) -> bool:
+    """Whether there is one among them that `datasets.load_dataset` itself takes."""
+    from datasets import load_dataset
+
+    return bool(options.keys() & signature(load_dataset).parameters.keys())
+
+
 def numbered(rows: Any) -> Iterator[Numbered]:
     """The rows of a `datasets.Dataset`: classes by their names, images and audio as bytes or a path."""
     import datasets

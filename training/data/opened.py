@@ -12,6 +12,7 @@ from training.data.folders import COLUMNS, kind_of, read_folder
 from training.data.hub import numbered, read_hub
 from training.data.rows import Dropped
 from training.data.source import format_of, local, place
+from training.data.tables import format_in, tables
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,16 @@ def sources(block: DatasetBlock, beside: Path, others: list[Dropped]) -> Iterato
             yield from _files([fetch(path, block.sha256)], block)
             continue
         found = place(path, beside)
-        if found is not None and not found.is_dir():
+        if found is None:
+            yield from _hub(path, path, block)
+        elif not found.is_dir():
             yield from _files(local(path, beside) or [], block)
-        elif found is None or (kind := block.format or kind_of(found) or "huggingface") == "huggingface":
-            yield from _hub(path if found is None else str(found), path, block)
-        elif kind in COLUMNS:
+        elif (kind := block.format or kind_of(found) or format_in(found, block.options) or "huggingface") in COLUMNS:
             yield from _folder(kind, found, path, block, others)
+        elif kind in READERS:
+            yield from _tables(kind, found, block)
         else:
-            yield from _files(local(path, beside) or [], block)
+            yield from _hub(str(found), path, block)
 
 
 def placed(split: SplitName | None) -> SplitName | None:
@@ -53,6 +56,12 @@ def _files(files: list[Path], block: DatasetBlock) -> Iterator[Source]:
         if kind is None or kind not in READERS:
             raise RecipeError(f"datasets: {file}: say which 'format' it is: {', '.join(READERS)}")
         yield Source(file.name, READERS[kind](file, block.options), file.parent, block.split)
+
+
+def _tables(kind: str, folder: Path, block: DatasetBlock) -> Iterator[Source]:
+    for file, split in tables(folder, block.split).items():
+        name = str(file.relative_to(folder))
+        yield Source(name, READERS[kind](file, block.options), file.parent, block.split or placed(split))
 
 
 def _folder(kind: str, folder: Path, path: str, block: DatasetBlock, others: list[Dropped]) -> Iterator[Source]:

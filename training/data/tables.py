@@ -1,0 +1,54 @@
+"""Folders of tables: files of one format, which are read as each of them is by itself.
+
+`datasets` would guess types where a file says none: "NA" would be nothing, and a text of digits a number.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from training.block import RecipeError
+from training.data.block import SplitName
+from training.data.hub import SPLITS, for_load_dataset
+from training.data.source import format_of
+
+_UNTYPED: Final = ("csv", "json", "jsonl", "text")  # Parquet says its types, and datasets knows its classes by name
+
+
+def format_in(folder: Path, options: Mapping[str, Any]) -> str | None:
+    """The format that all files in a folder have; None where `datasets` is to open it."""
+    formats = {format_of(file) for file in _shown(folder)}
+    (only,) = formats if len(formats) == 1 else (None,)
+    return only if only in _UNTYPED and not for_load_dataset(options) else None
+
+
+def tables(folder: Path, split: SplitName | None) -> dict[Path, SplitName | None]:
+    """The files in a folder, sorted, each with `split` or else the one that its path says: `valid/a.csv`, `test-1.csv`.
+
+    Where all paths say the same one, that says nothing. Raises RecipeError where a path says two.
+    """
+    if split is not None:
+        return dict.fromkeys(_shown(folder), split)
+    found = {file: _split_of(file, folder) for file in _shown(folder)}
+    return found if len(set(found.values())) > 1 else dict.fromkeys(found)
+
+
+def _shown(folder: Path) -> list[Path]:
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
+
+
+def _split_of(file: Path, folder: Path) -> SplitName | None:
+    words = re.split(r"[^a-z]+", str(file.relative_to(folder)).lower())
+    # Words and not the whole name, as in what the hub calls test-00000-of-00001.
+    found = {SPLITS[word] for word in words if word in SPLITS}
+    if len(found) > 1:
+        raise RecipeError(
+            f"datasets: {file} names the splits {' and '.join(sorted(found))}: name each file as a `path` of its own, "
+            "and with `split` what it is for"
+        )
+    return next(iter(found), None)
