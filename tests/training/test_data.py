@@ -145,6 +145,17 @@ def test_rows_without_a_text_or_a_label_are_kept_apart_with_the_reason(tmp_path:
     assert sum(outcome["rows"].values()) + len(reasons) == outcome["read"]
 
 
+@pytest.mark.parametrize("write", [as_jsonl, as_json])
+def test_a_first_row_that_lacks_a_column_is_a_row_like_another(tmp_path: Path, write: Any) -> None:
+    rows = [{"text": "no label"}, *ROWS, {"label": "good"}]
+    outcome, folder = data(
+        tmp_path, datasets=[{"path": str(write(tmp_path / "rows", rows)), "format": write.__name__[3:]}]
+    )
+    assert (outcome["dropped"], outcome["unused_columns"]) == ({"missing": 2}, ["stars"])
+    reasons = [(one["number"], one["reason"]) for one in dropped(folder)]
+    assert reasons == [(1, "label is missing"), (8, "text is missing")]
+
+
 def test_equal_rows_are_kept_once_before_the_split(tmp_path: Path) -> None:
     copies = [{**row, "text": row["text"].upper().replace(" ", "  ")} for row in ROWS if row["text"].isascii()]
     path = as_jsonl(tmp_path / "rows.jsonl", [*ROWS, *copies])

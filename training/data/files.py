@@ -62,13 +62,13 @@ def read_json(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
         lists = [key for key, value in found.items() if isinstance(value, list)] if isinstance(found, dict) else []
         hint = f"; options: {{field: {lists[0]}}} takes one in it" if lists else ""
         raise RecipeError(f"{path} must hold a list of objects{hint}")
-    for number, row in enumerate(found, 1):
-        yield number, _object(row, path, f"row {number}")
+    yield from _complete([(number, _object(row, path, f"row {number}")) for number, row in enumerate(found, 1)])
 
 
 def read_jsonl(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
     """An object in each line."""
     check_keys(options, ("encoding",), "datasets.options", "the format jsonl")
+    rows = []
     for number, line in enumerate(_lines(path, options), 1):
         if not line.strip():
             continue
@@ -76,7 +76,8 @@ def read_jsonl(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise RecipeError(f"{path}, line {number}: not JSON: {error.msg} at {error.colno}") from error
-        yield number, _object(row, path, f"line {number}")
+        rows.append((number, _object(row, path, f"line {number}")))
+    yield from _complete(rows)
 
 
 def read_text(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
@@ -184,6 +185,12 @@ def _lines(path: Path, options: Mapping[str, Any]) -> Iterator[str]:
                     f"{name}: options: {{encoding: ...}} says what it is"
                 )
             yield line
+
+
+def _complete(rows: list[Numbered]) -> Iterator[Numbered]:
+    """Each with all the columns that any of them has: what a row does not mention is missing in it."""
+    names = {name: None for _, row in rows for name in row}
+    return ((number, {**names, **row}) for number, row in rows)
 
 
 def _object(row: Any, path: Path, where: str) -> dict[str, Any]:

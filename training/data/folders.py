@@ -77,7 +77,7 @@ def _fill(part: Part, kind: str) -> None:
 
 def _described(metadata: Path, kind: str) -> Iterator[Numbered]:
     for number, row in READERS[str(format_of(metadata))](metadata, {}):
-        if _FILE not in row:
+        if row.get(_FILE) is None:
             raise RecipeError(f"datasets: {metadata}, row {number}: has no {_FILE!r}")
         yield number, {**{name: value for name, value in row.items() if name != _FILE}, COLUMNS[kind]: row[_FILE]}
 
