@@ -1,12 +1,13 @@
 """What the log of a training run says so far."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from training.stage import busy, done
-from training.train.monitor.log import LOG, read
+from training.train.monitor.log import LOG, parsed
 
 State = Literal["running", "stopped", "done"]
 WINDOW: Final = 10  # steps that speeds are a mean of
@@ -22,15 +23,51 @@ class Figures:
 
 
 class Run:
-    """A training run, by the folder of its stage, as its log stands now."""
+    """A training run, by the folder of its stage, as its log stood at the last look."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, last: int | None = None) -> None:
+        """Of the steps, only the `last` ones are kept where that is given."""
         self.folder = folder
-        events = list(read(folder / LOG))
-        self.begin: Mapping[str, Any] = next((event for event in events if event["event"] == "begin"), {})
-        self.steps = [event for event in events if event["event"] == "step"]
-        self.validations = [event for event in events if event["event"] == "validation"]
-        self.alerts = [event for event in events if event["event"] == "alert"]
+        self._last = last
+        self._forget()
+        self.look()
+
+    def _forget(self) -> None:
+        self._file, self._read = 0, 0  # which file it is, and how many of its bytes have been read
+        self.begin: Mapping[str, Any] = {}
+        self.steps: list[dict[str, Any]] = []
+        self.validations: list[dict[str, Any]] = []
+        self.alerts: list[dict[str, Any]] = []
+
+    def look(self) -> None:
+        """Read on: the log of a long run is long, and most of it has been read before."""
+        try:
+            file = (self.folder / LOG).open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            now = os.fstat(file.fileno())
+            if now.st_ino != self._file or now.st_size < self._read:  # begun anew
+                self._forget()
+            file.seek(self._read)
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._file = now.st_ino
+        self._read += len(whole) + len(end)
+        for event in parsed(whole.decode()):
+            self._take(event)
+        if self._last is not None:
+            del self.steps[: -self._last]
+
+    def _take(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "begin":
+                self.begin = self.begin or event
+            case "step":
+                self.steps.append(event)
+            case "validation":
+                self.validations.append(event)
+            case "alert":
+                self.alerts.append(event)
 
     @property
     def planned(self) -> int:

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from headrace.errors import CommandError
-from headrace.training_log import Run
+from headrace.training_log import WINDOW, Run
 from training.block import RecipeError
 from training.pipeline import Step, check, plan
 from training.recipe import Recipe
@@ -84,11 +84,13 @@ class Progress:
         self.seconds: dict[str, float] = {}
         self.said = ""
         self._running: Step | None = None
+        self._training: Run | None = None
         self._since = 0.0
 
     def begin(self, step: Step) -> None:
         """A step starts."""
         self._running, self._since, self.said = step, monotonic(), ""
+        self._training = None
 
     def end(self, step: Step, before: bool) -> None:
         """It is over."""
@@ -104,11 +106,20 @@ class Progress:
         step = self._running
         if step is not None:
             told, done, of = self.said, len(self.seconds), len(self._steps)
-            if step.name == "train" and (run := Run(step.folder)).planned:
+            if step.name == "train" and (run := self._looked(step)).planned:
                 told, done, of = run.line(), run.step, run.planned
             waited = f"{monotonic() - self._since:.0f} s"
             line.add_row(step.name, ProgressBar(total=of, completed=done, width=30), f"{done}/{of}", waited, told)
         return line
+
+    def _looked(self, step: Step) -> Run:
+        """What it is at, read on from the last look: this is the process that trains."""
+        run = self._training
+        if run is None:
+            run = self._training = Run(step.folder, last=WINDOW + 1)
+        else:
+            run.look()
+        return run
 
 
 def _run(step: Step, outcomes: Mapping[str, dict[str, Any]], progress: Progress, console: Console) -> dict[str, Any]:

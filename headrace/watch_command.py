@@ -57,7 +57,7 @@ def _live(folder: Path, rows: int, interval: float) -> None:
     with Live(_drawn(now, rows), console=Console(highlight=False), auto_refresh=False) as live:
         while now.state == "running":
             time.sleep(interval)
-            now = _look(folder)
+            now.look()
             live.update(_drawn(now, rows), refresh=True)
 
 

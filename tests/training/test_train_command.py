@@ -20,9 +20,7 @@ from headrace.cli import app
 from headrace.errors import CommandError
 from headrace.train_command import GATE_FAILED
 from headrace.training_log import Run
-from headrace.watch_command import _curve
 from training.tasks.open import TASKS
-from training.train.monitor.log import RunLog
 
 torch.set_num_threads(1)
 MOVIES = {
@@ -177,25 +175,6 @@ def test_suspects_are_written_for_label_studio(tmp_path: Path) -> None:
 def test_a_run_that_has_not_begun_cannot_be_watched(tmp_path: Path) -> None:
     assert "no run has begun" in error(headrace("watch", "--work", str(tmp_path))).message
     assert "no run abc" in error(headrace("watch", "abc", "--work", str(tmp_path))).message
-
-
-def test_speed_is_that_of_the_last_steps(tmp_path: Path) -> None:
-    log = RunLog(tmp_path / "log.jsonl")
-    log.write("begin", planned=30)
-    for step in range(1, 21):
-        log.write(
-            "step", step=step, loss=1.0, learning_rate=0.1, samples=8, seconds=8.0 if step <= 10 else 2.0, waited=1.0
-        )
-    figures = Run(tmp_path).figures
-    assert figures is not None
-    assert (figures.samples_per_s, figures.waiting, figures.seconds_per_step) == (4.0, 0.5, 2.0)
-    assert Run(tmp_path).left_s == 20.0
-
-
-def test_the_curve_goes_down_with_the_loss() -> None:
-    assert _curve([3.0, 2.0, 1.0]) == "3 █▅▁ 1"
-    assert _curve(["nan"]) == ""
-    assert len(_curve([float(step) for step in range(1000)]).split()[1]) <= 60
 
 
 @pytest.mark.parametrize(("missing", "until"), [("datasets", "data"), ("transformers", "train")])

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,9 @@ class RunLog:
         """Go on after `step`: what a killed run wrote of later ones, or only in part, is dropped."""
         kept = [json.dumps(event) + "\n" for event in read(self._path) if event.get("step", 0) <= step] if step else []
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text("".join(kept))
+        partial = self._path.with_suffix(".partial")
+        partial.write_text("".join(kept))
+        partial.replace(self._path)  # another file, for who reads on from where it was
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; a number that JSON has no form for becomes its name."""
@@ -30,15 +33,15 @@ class RunLog:
 
 def read(path: Path, event: str | None = None) -> Iterator[dict[str, Any]]:
     """The events of a log, or those of one kind; nothing where there is no log. A broken last line is left out."""
-    if not path.is_file():
-        return
-    for line in path.read_text().splitlines():
-        try:
-            found = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if event is None or found["event"] == event:
-            yield found
+    if path.is_file():
+        yield from (found for found in parsed(path.read_text()) if event is None or found["event"] == event)
+
+
+def parsed(text: str) -> Iterator[dict[str, Any]]:
+    """The events in a log's text, without what is broken."""
+    for line in text.splitlines():
+        with suppress(json.JSONDecodeError):
+            yield json.loads(line)
 
 
 def _plain(value: Any) -> Any:
