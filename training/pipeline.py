@@ -73,6 +73,7 @@ STAGES: Final = (
         "training.register",
         lambda r: r.register_,
         reads=("data", "train", "export", "evaluate", "compare"),
+        checks="training.register.check",
         again=True,
     ),
 )

@@ -65,9 +65,9 @@ def test_a_file_that_cannot_be_read_is_named_with_the_place_and_what_to_do(
 def test_a_key_that_the_reader_of_a_folder_does_not_take_is_named_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "rows").mkdir()
     (tmp_path / "rows" / "train.csv").write_bytes(LINES.replace(b",", b";"))
-    for wrong, nearest in (("splt", "split"), ("delimeter", "delimiter")):
+    for wrong, nearest in (("data_fils", "data_files"), ("delimeter", "delimiter")):
         with pytest.raises(RecipeError) as raised:
-            data(tmp_path, datasets=[{"path": "rows", "options": {wrong: "train"}}])
+            data(tmp_path, datasets=[{"path": "rows", "options": {"split": "train", wrong: ";"}}])
         told = f"datasets.options.{wrong}: datasets.load_dataset takes no such key, did you mean {nearest}?"
         assert str(raised.value) == told
     outcome, _ = data(tmp_path, datasets=[{"path": "rows", "options": {"split": "train", "sep": ";"}}])

@@ -7,6 +7,10 @@ from pydantic import ValidationError
 
 from storage.manifest import Manifest
 from storage.views import VersionView
+from tests.training.train_stage import MINILM
+from training.block import RecipeError
+from training.pipeline import check, plan
+from training.recipe import Recipe
 from training.register.block import Gate, Register
 from training.register.gates import Replaced, judge, replaced_by
 
@@ -115,6 +119,10 @@ def test_a_version_that_cannot_be_asked_is_compared_by_what_was_measured_on_the_
     [
         ({"gates": [{"metric": "accuracy"}]}, "a gate needs at_least"),
         ({"alias": "stable", "promote": "stable"}, "the gates would decide about nothing"),
+        (
+            {"alias": "stable", "gates": [{"metric": "accuracy", "at_least": 0.9}]},
+            "serves before its gates are judged: write 'alias: candidate' and 'promote: stable'",
+        ),
         ({"url": "http://127.0.0.1:1", "data": "x"}, "not both"),
         ({"url": "ftp://somewhere"}, "pattern"),
     ],
@@ -122,3 +130,27 @@ def test_a_version_that_cannot_be_asked_is_compared_by_what_was_measured_on_the_
 def test_blocks_that_make_no_sense_are_refused(block, message):
     with pytest.raises(ValidationError, match=message):
         Register.model_validate(block)
+
+
+def test_a_version_without_gates_may_be_published_as_stable():
+    assert Register(alias="stable").alias == "stable"
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "words"),
+    [
+        ("text-classification", "acuracy", "text-classification has no metric 'acuracy', did you mean accuracy?"),
+        ("tabular-regression", "accuracy", "tabular-regression has no metric .*; there are r2, mean_absolute_error"),
+    ],
+)
+def test_a_gate_on_what_the_task_does_not_measure_is_refused_before_anything_runs(task, metric, words, tmp_path):
+    block = {"gates": [{"metric": metric, "at_least": 0.9}]}
+    model = {"config": {"model_type": "headrace-tabular"}} if task.startswith("tabular") else {"base": MINILM}
+    recipe = Recipe.model_validate(
+        {"name": "a", "task": task, "model": model, "datasets": [{"path": "a.csv"}], "register": block}
+    )
+    (tmp_path / "a.csv").touch()
+    recipe._folder = tmp_path
+    with pytest.raises(RecipeError, match=f"register.gates: {words}"):
+        check(plan(recipe, tmp_path))
+    check(plan(recipe, tmp_path, until="evaluate"))

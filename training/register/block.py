@@ -1,11 +1,12 @@
 """Where the version goes, and what it must be before it serves."""
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from training.block import Block
 
+STABLE: Final = "stable"  # what callers get who name no version
 AliasName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -45,7 +46,15 @@ class Register(Block):
     @model_validator(mode="after")
     def _leads_somewhere(self) -> Self:
         if self.promote == self.alias:
-            raise ValueError("promote: that is the alias it is published under; the gates would decide about nothing")
+            raise ValueError(
+                "promote: that is the alias it is published under; the gates would decide about nothing: "
+                "write 'alias: candidate'"
+            )
+        if self.gates and self.alias == STABLE:
+            raise ValueError(
+                f"alias: what is published as {STABLE} serves before its gates are judged: write 'alias: candidate' "
+                f"and 'promote: {STABLE}'"
+            )
         if self.url is not None and self.data is not None:
             raise ValueError("give 'url' for a running platform or 'data' for a folder, not both")
         return self

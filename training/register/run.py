@@ -11,13 +11,12 @@ from storage.importers import Import
 from storage.settings import StorageSettings
 from training.export.run import ARTIFACT
 from training.register.artifact import finish
-from training.register.block import Register
+from training.register.block import STABLE, Register
 from training.register.destination import Destination, Local, Remote
 from training.register.gates import judge, replaced_by
 from training.stage import Work
 from training.tasks.open import open_task
 
-STABLE: Final = "stable"
 # Of the metrics that tasks measure, those that are better when lower: these, and all that end in loss or error.
 LOWER_IS_BETTER: Final = ("cer", "mae", "mape", "mase", "mse", "perplexity", "rmse", "smape", "wer")
 

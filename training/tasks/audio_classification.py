@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from training.tasks.audio import AudioTask
 from training.tasks.base import Model, Run
-from training.tasks.classes import Scores, labels_of, measure_classes, scored
+from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, scored
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -20,6 +20,7 @@ class AudioClassification(AudioTask):
     about = "a label for a sound: language, speaker, command, alarm"
     columns: ClassVar = {"audio": "the sound", "label": "its class, a string"}
     auto = "AutoModelForAudioClassification"
+    metrics = METRICS
     metric = "accuracy"
 
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+METRICS: Final = ("average_precision", "average_precision_50", "average_recall")  # of `measure_boxes`
 MOST: Final = 100  # of an image's boxes that count, the likeliest first
 
 

@@ -56,7 +56,8 @@ class Task(ABC):
     outputs: ClassVar[tuple[str, ...]] = ("logits",)  # of the exported graph, among what the model's forward gives
     targets: ClassVar[tuple[str, ...]] = ("labels",)  # of the features, what the loss is taken against
     tensors_only: ClassVar[bool] = True  # in a batch; no lists of tensors
-    metric: ClassVar[str]  # of `measure`: what versions are compared by
+    metrics: ClassVar[tuple[str, ...]]  # what `measure` gives, by name
+    metric: ClassVar[str]  # of these: what versions are compared by
     higher_is_better: ClassVar[bool] = True
 
     def check_row(self, row: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from training.tasks import tensors
 from training.tasks.base import Model, Run
-from training.tasks.language import IGNORED, Guessed, guessed, measure_guesses
+from training.tasks.language import IGNORED, METRICS, Guessed, guessed, measure_guesses
 from training.tasks.text import TextTask
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class CausalLM(TextTask):
     columns: ClassVar = {"text": "the text"}
     auto = "AutoModelForCausalLM"
     peft = "CAUSAL_LM"
+    metrics = METRICS
     metric = "perplexity"
     higher_is_better = False
 

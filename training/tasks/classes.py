@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from training.recipe import Recipe
 
+METRICS: Final = ("accuracy", "f1", "log_loss", "calibration_error")  # of `measure_classes`
 _BINS: Final = 10
 
 Scores = Mapping[str, float]  # of each label, adding up to one

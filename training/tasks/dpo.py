@@ -26,6 +26,7 @@ class DPO(CausalLM):
     }
     wanted = ("chosen", "rejected")
     targets = ()
+    metrics = ("accuracy", "margin")
     metric = "accuracy"
     higher_is_better = True
 

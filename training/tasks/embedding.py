@@ -27,6 +27,7 @@ class Embedding(TextTask):
     auto = "AutoModel"
     peft = "FEATURE_EXTRACTION"
     outputs = ("last_hidden_state",)
+    metrics = ("reciprocal_rank", "recall_at_1", "recall_at_10", "cosine")
     metric = "reciprocal_rank"
 
     def encode(self, rows: dict[str, list[Any]], tokenizer: Any) -> dict[str, list[Any]]:

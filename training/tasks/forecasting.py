@@ -31,6 +31,7 @@ class Forecasting(Task):
     auto = "AutoModelForTimeSeriesPrediction"
     outputs = ("prediction_outputs",)
     targets = ("future_values",)
+    metrics = ("mean_absolute_error", "scaled_error")
     metric = "scaled_error"
     higher_is_better = False
 

@@ -9,7 +9,7 @@ import numpy as np
 from training.tasks import tensors
 from training.tasks.base import Model, Run
 from training.tasks.image import ImageTask, size_of, start_processor
-from training.tasks.language import padded_labels
+from training.tasks.language import TEXT_METRICS, padded_labels
 from training.tasks.network import start
 from training.tasks.seq2seq import written
 from training.tasks.text import start_tokenizer
@@ -32,6 +32,7 @@ class ImageCaptioning(ImageTask):
     columns: ClassVar = {"image": "the image", "caption": "a text about it"}
     wanted = ("caption",)
     auto = "AutoModelForImageTextToText"
+    metrics = TEXT_METRICS
     metric = "rougeL"
 
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:

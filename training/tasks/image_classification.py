@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from training.tasks.base import Model, Run
-from training.tasks.classes import Scores, labels_of, measure_classes, scored
+from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, scored
 from training.tasks.image import ImageTask
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ class ImageClassification(ImageTask):
     about = "a label for an image: what it shows, whether it is fit to be shown"
     columns: ClassVar = {"image": "the image", "label": "its class, a string"}
     auto = "AutoModelForImageClassification"
+    metrics = METRICS
     metric = "accuracy"
 
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:

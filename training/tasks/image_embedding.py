@@ -26,6 +26,7 @@ class ImageEmbedding(ImageTask):
     columns: ClassVar = {"image": "the image", "label": "what other images show as well, a string"}
     auto = "AutoModel"
     outputs = ("pooler_output",)
+    metrics = ("recall_at_1", "recall_at_5", "margin")
     metric = "recall_at_1"
 
     def features(self, rows: "Dataset", model: Model) -> "Dataset":

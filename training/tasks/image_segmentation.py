@@ -30,6 +30,7 @@ class ImageSegmentation(ImageTask):
     }
     wanted = ("mask",)
     auto = "AutoModelForSemanticSegmentation"
+    metrics = ("mean_iou", "pixel_accuracy")
     metric = "mean_iou"
 
     def check_row(self, row: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 IGNORED: Final = -100  # what the loss passes over
+METRICS: Final[tuple[str, ...]] = ("perplexity", "loss", "token_accuracy")  # of `measure_guesses`
+TEXT_METRICS: Final = ("bleu", "chrf", "rouge1", "rouge2", "rougeL")  # of evaluate's `measure_texts`
 
 
 class Guessed(NamedTuple):

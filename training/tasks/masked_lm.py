@@ -7,7 +7,7 @@ import numpy as np
 
 from training.tasks import tensors
 from training.tasks.base import Model, Run
-from training.tasks.language import IGNORED, Guessed, guessed, measure_guesses
+from training.tasks.language import IGNORED, METRICS, Guessed, guessed, measure_guesses
 from training.tasks.text import TextTask
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class MaskedLM(TextTask):
     about = "an encoder that gets to know a kind of text, before it is trained for something else"
     columns: ClassVar = {"text": "the text"}
     auto = "AutoModelForMaskedLM"
+    metrics = METRICS
     metric = "perplexity"
     higher_is_better = False
 

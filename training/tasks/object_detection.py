@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.tasks.average_precision import Detected, measure_boxes
+from training.tasks.average_precision import METRICS, Detected, measure_boxes
 from training.tasks.base import Arrays, Model, Run
 from training.tasks.classes import known_labels, softmax
 from training.tasks.image import ImageTask, require_whole
@@ -33,6 +33,7 @@ class ObjectDetection(ImageTask):
     auto = "AutoModelForObjectDetection"
     outputs = ("logits", "pred_boxes")
     tensors_only = False  # as many boxes as each image has
+    metrics = METRICS
     metric = "average_precision"
 
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class QuestionAnswering(TextTask):
     peft = "QUESTION_ANS"
     outputs = ("start_logits", "end_logits")
     targets = ("start_positions", "end_positions")
+    metrics = ("exact_match", "f1")
     metric = "f1"
 
     def check_row(self, row: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ class Reranking(TextTask):
     }
     auto = "AutoModelForSequenceClassification"
     peft = "SEQ_CLS"
+    metrics: ClassVar[tuple[str, ...]] = ("average_precision", "roc_auc")
     metric = "average_precision"
 
     def check_row(self, row: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from training.tasks import tensors
 from training.tasks.base import Arrays, Model, Run
-from training.tasks.language import IGNORED
+from training.tasks.language import IGNORED, TEXT_METRICS
 from training.tasks.text import TextTask
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Seq2Seq(TextTask):
     wanted = ("target",)
     auto = "AutoModelForSeq2SeqLM"
     peft = "SEQ_2_SEQ_LM"
+    metrics = TEXT_METRICS
 
     def inputs(self, model: Model) -> Sequence[str]:
         return ("input_ids", "attention_mask")

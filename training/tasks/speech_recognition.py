@@ -32,6 +32,7 @@ class SpeechRecognition(AudioTask):
     columns: ClassVar = {"audio": "the speech", "text": "what is said, as it is to be written"}
     wanted = ("text",)
     auto = "AutoModelForCTC"
+    metrics = ("word_error_rate", "character_error_rate")
     metric = "word_error_rate"
     higher_is_better = False
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from training.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Model, Run, Task
-from training.tasks.classes import Scores, labels_of, measure_classes, scored
+from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, scored
 from training.tasks.network import start
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class TabularClassification(Tabular):
     about = "a label for a row of numbers: a customer who leaves, a part that fails"
     columns: ClassVar = {"label": "the class, a string"}
     target = "label"
+    metrics = METRICS
     metric = "accuracy"
 
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:
@@ -101,6 +102,7 @@ class TabularRegression(Tabular):
     columns: ClassVar = {"target": "the number"}
     wanted = ("target",)
     target = "target"
+    metrics = ("r2", "mean_absolute_error")
     metric = "r2"
 
     def options(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from training.tasks.base import Model, Run
-from training.tasks.classes import Scores, labels_of, measure_classes, scored
+from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, scored
 from training.tasks.text import TextTask
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class TextClassification(TextTask):
     columns: ClassVar = {"text": "the text", "label": "its class, a string"}
     auto = "AutoModelForSequenceClassification"
     peft = "SEQ_CLS"
+    metrics = METRICS
     metric = "accuracy"
 
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:

@@ -28,6 +28,7 @@ class TokenClassification(TextTask):
     wanted = ("tags",)
     auto = "AutoModelForTokenClassification"
     peft = "TOKEN_CLS"
+    metrics = ("accuracy", "precision", "recall", "f1")
     metric = "f1"
 
     def check_row(self, row: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from training.tasks.base import Model, Run
-from training.tasks.classes import Scores, measure_classes, scored
+from training.tasks.classes import METRICS, Scores, measure_classes, scored
 from training.tasks.reranking import Reranking
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class ZeroShot(Reranking):
     name = "zero-shot"
     about = "a label for a text, among labels that are only named when it is asked"
     columns: ClassVar = {"text": "the text", "label": "what it is about, in words"}
+    metrics = METRICS
     metric = "accuracy"
 
     def check_row(self, row: Mapping[str, Any]) -> None:
