@@ -137,7 +137,7 @@ def test_a_loss_that_is_no_number_ends_every_process(strategy: str, tmp_path: Pa
 
 def test_processes_end_where_torchrun_is_killed_with_the_run(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tests.training.test_distributed import *; "
+        "import sys; from pathlib import Path; from tests.training.train_stage import *; "
         "quiet = {**STEPS, 'max_steps': 10**6, 'eval_steps': 10**6}; "
         "trained(Path(sys.argv[1]), recipe(model=TINY, train=quiet, distributed={'strategy': 'ddp'}), 48, 16)"
     )
