@@ -143,14 +143,18 @@ def test_an_input_that_the_recipe_has_train_is_not_drawn_to_judge(tmp_path: Path
     assert one_split_each(by_split(folder, "source"))
 
 
-def test_equal_numbers_with_different_labels_contradict_each_other(tmp_path: Path) -> None:
+def test_equal_numbers_with_different_labels_are_kept_in_one_split(tmp_path: Path) -> None:
     rows = [{"x": index % 20, "label": "ab"[index > 20]} for index in range(40)]
-    outcome, _ = stage(tmp_path, "tabular-classification", rows, model={"config": TABLE})
-    assert outcome["dropped"] == {"contradiction": 38, "duplicate": 1}
+    outcome, folder = stage(tmp_path, "tabular-classification", rows, model={"config": TABLE})
+    assert outcome["dropped"] == {"duplicate": 1}
+    assert one_split_each(by_split(folder, "x"))
+
+
+def test_where_nothing_is_left_without_contradictions_it_is_said_what_keeps_them(tmp_path: Path) -> None:
     with pytest.raises(
         RecipeError, match="has the labels a, b, and so it is with all rows: `deduplicate: false` keeps"
     ):
-        stage(tmp_path, "tabular-classification", [{"x": 1, "label": label} for label in "ab"], model={"config": TABLE})
+        stage(tmp_path, "text-classification", [{"text": "x", "label": label} for label in "ab"])
 
 
 @pytest.mark.parametrize("kind", TASKS)

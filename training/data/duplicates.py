@@ -14,14 +14,14 @@ _ORDER: Final[tuple[SplitName | None, ...]] = ("test", "validation", None, "trai
 Reasons = dict[int, tuple[str, str]]  # by place among the rows: the kind, and in full
 
 
-def deduplicate(rows: Sequence[Found], own: Sequence[str]) -> tuple[list[Found], list[Dropped]]:
+def deduplicate(rows: Sequence[Found], own: Sequence[str], one_label: bool) -> tuple[list[Found], list[Dropped]]:
     """The rows to keep, in their order, and the others. Nothing but the columns `own`, the task's, is compared.
 
-    Rows with a label are the same whatever it is; where those to choose from disagree on it, none is kept. Without a
-    label one input may have several answers, which are kept: but none where the data have the same input judge.
+    With `one_label` for an input, rows are the same whatever theirs is; where those to choose from disagree on it, none
+    is kept. Otherwise an input may have several answers, which are kept: but none where the data have it judge.
     """
     reasons: Reasons = {}
-    if LABEL in own:
+    if one_label:
         for group in _groups([found.asked for found in rows]):
             reasons |= _contradicting(rows, group) or _copies(rows, group)
     else:
