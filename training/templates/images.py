@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from training.templates.debian import package
 from training.templates.files import Rows
+from training.templates.stamps import stamps
 
 SIDE = 48  # of a scene
 CELL = SIDE // 2
@@ -49,18 +49,11 @@ def masks(count: int) -> Rows:
     return [{"image": scene.image, "mask": scene.mask} for scene in scenes(count)]
 
 
-def stamps(count: int) -> Rows:
-    """Tux Paint's pictures of animals, food, things, each with a line about it."""
-    folder = (
-        package("tuxpaint-stamps-default", "*.png", "*.txt", "*_desc.ogg") / "usr" / "share" / "tuxpaint" / "stamps"
-    )
-    rows = []
-    for picture in sorted(folder.rglob("*.png")):
-        text = picture.with_suffix(".txt")
-        if text.is_file() and (caption := text.read_text(errors="replace").splitlines()[0].strip()):
-            rows.append((picture, caption))
-    some = random.Random(7).sample(rows, len(rows))[:count]
-    return [{"image": _on_white(picture), "caption": caption} for picture, caption in some]
+def captioned(count: int) -> Rows:
+    """Tux Paint's pictures, each with a line about it."""
+    found = stamps()
+    some = random.Random(7).sample(found, len(found))[:count]
+    return [{"image": _on_white(stamp.picture), "caption": stamp.text} for stamp in some]
 
 
 def _on_white(path: Path) -> Image.Image:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from training.templates import images, sounds, tables, texts
+from training.templates import docstrings, images, sounds, stamps, tables, texts
 from training.templates.files import Rows
 
 ROWS: Final[Mapping[str, Callable[[int], Rows]]] = {
@@ -18,13 +18,13 @@ ROWS: Final[Mapping[str, Callable[[int], Rows]]] = {
     "causal-lm": texts.plain,
     "chat": texts.verdicts,
     "dpo": texts.preferences,
-    "summarisation": texts.openings,
-    "translation": texts.openings,
+    "summarisation": docstrings.summarised,
+    "translation": stamps.in_french,
     "image-classification": images.digits,
     "object-detection": images.boxes,
     "image-segmentation": images.masks,
     "image-embedding": images.digits,
-    "image-captioning": images.stamps,
+    "image-captioning": images.captioned,
     "audio-classification": sounds.languages,
     "speech-recognition": sounds.spoken,
     "tabular-classification": tables.tumours,

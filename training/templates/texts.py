@@ -125,11 +125,6 @@ def preferences(count: int) -> Rows:
     ]
 
 
-def openings(count: int) -> Rows:
-    """A sentence, and its first three words in small letters."""
-    return [{"source": text, "target": " ".join(text.split()[:3]).lower()} for text in sentences(count)]
-
-
 @functools.cache
 def _rated() -> list[reviews.Rated]:
     """The sources take turns, so that the first rows have as many of each."""
