@@ -73,6 +73,7 @@ class Semantic(Block):
     """
 
     model: str
+    revision: str | None = Field(None, min_length=1)  # of a model on the hub: a commit, a tag or a branch
     sample: str
     threshold: Share = 0.5
     max_length: int = Field(128, ge=8)  # in tokens; longer ones are cut
@@ -93,6 +94,7 @@ class Hard(Block):
     keep: tuple[Band, ...] = Field(("low", "medium"), min_length=1)
     quantiles: tuple[Share, Share] = (0.05, 0.95)
     model: str | None = None
+    revision: str | None = Field(None, min_length=1)  # of a model on the hub: a commit, a tag or a branch
     gguf_file: str | None = None  # of the model's folder
     folds: int = Field(2, ge=2, le=10)
     epochs: int = Field(2, ge=1)  # of the tiny one
@@ -105,6 +107,8 @@ class Hard(Block):
             raise ValueError(f"quantiles: {self.quantiles[0]} is above {self.quantiles[1]}")
         if self.gguf_file and self.model is None:
             raise ValueError("gguf_file: needs the 'model' in whose folder it lies")
+        if self.revision and self.model is None:
+            raise ValueError("revision: needs the 'model' on the hub whose revision it is")
         return self
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from training.clean.rules import wording
 from training.clean.sample import read_sample
-from training.tasks.source import locate
+from training.tasks.source import pinned
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -19,6 +19,6 @@ def check(recipe: "Recipe") -> None:
         wording(block.rules, beside)
     if block.semantic is not None:
         read_sample(beside / block.semantic.sample)
-        locate(block.semantic.model, beside)
+        pinned(block.semantic.model, block.semantic.revision, beside)
     if block.hard is not None and block.hard.model is not None:
-        locate(block.hard.model, beside)
+        pinned(block.hard.model, block.hard.revision, beside)

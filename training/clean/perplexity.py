@@ -12,14 +12,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from training.block import RecipeError
 from training.clean.block import Hard
-from training.tasks.source import locate
+from training.tasks.source import pinned
 
 
 def open_model(block: Hard, beside: Path) -> tuple[Any, Any]:
     """The language model that the block names, and its tokenizer."""
     assert block.model is not None, "without a name there is none to open"
-    source = locate(block.model, beside)
-    options = {"gguf_file": block.gguf_file} if block.gguf_file else {}
+    source, pin = pinned(block.model, block.revision, beside)
+    options = {**pin, **({"gguf_file": block.gguf_file} if block.gguf_file else {})}
     tokenizer = AutoTokenizer.from_pretrained(source, **options)
     if _start(tokenizer) is None:
         raise RecipeError(f"clean.hard.model: {block.model} has no token that begins or ends a text")

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer
 from training.clean.block import Semantic
 from training.clean.sample import FEWEST, read_sample
 from training.clean.verdict import Verdict
-from training.tasks.source import locate
+from training.tasks.source import pinned
 
 
 class Quality:
@@ -27,9 +27,9 @@ class Quality:
     def __init__(self, block: Semantic, beside: Path, seed: int) -> None:
         texts, marks = read_sample(beside / block.sample)
         self._block = block
-        source = locate(block.model, beside)
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(source)
-        self._bert: Any = AutoModel.from_pretrained(source).eval().to(_device())
+        source, pin = pinned(block.model, block.revision, beside)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(source, **pin)
+        self._bert: Any = AutoModel.from_pretrained(source, **pin).eval().to(_device())
         self._head: Any = LogisticRegression(class_weight="balanced", max_iter=1000, random_state=seed)
         inputs, wanted = self._embed(texts), np.array(marks)
         folds = StratifiedKFold(FEWEST, shuffle=True, random_state=seed)

@@ -53,6 +53,7 @@ def describe(work: Work, task: Task, model: Model, trained: Path, graph: Path, f
         "provenance": {
             "template": recipe.task,
             "base_model": recipe.model.base or recipe.model.config,
+            **({"base_revision": recipe.model.revision} if recipe.model.revision else {}),
             "weights": weights_digest(trained),
             "data": data.get("fingerprint"),
             "seed": recipe.seed,

@@ -13,7 +13,7 @@ from training.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Arrays, Model, Run, Task
 from training.tasks.network import start
-from training.tasks.source import locate
+from training.tasks.source import pinned
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,8 @@ def start_extractor(recipe: "Recipe", *, plain: bool = False) -> Any:
         if CONFIG_MAPPING[kind] not in FEATURE_EXTRACTOR_MAPPING:
             raise RecipeError(f"model.config.model_type: {kind} hears no sounds: wav2vec2, hubert, wavlm ...")
         return FEATURE_EXTRACTOR_MAPPING[CONFIG_MAPPING[kind]](**given)
-    return AutoFeatureExtractor.from_pretrained(locate(recipe.model.base, recipe.folder), **given)
+    source, pin = pinned(recipe.model.base, recipe.model.revision, recipe.folder)
+    return AutoFeatureExtractor.from_pretrained(source, **pin, **given)
 
 
 def heard(sound: bytes, rate: int) -> Wave:

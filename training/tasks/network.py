@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from training.tasks.source import locate
+from training.tasks.source import pinned
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,7 +38,8 @@ def start(
     if labels or more:
         # A base that was trained for something else brings a head of another shape, which is drawn anew.
         options["ignore_mismatched_sizes"] = True
-    network = opens.from_pretrained(locate(block.base, recipe.folder), **options)
+    source, pin = pinned(block.base, block.revision, recipe.folder)
+    network = opens.from_pretrained(source, **pin, **options)
     return _plain(network) if block.gguf_file else network
 
 

@@ -24,6 +24,19 @@ def locate(source: str, beside: Path) -> str:
     return source
 
 
+def pinned(source: str, revision: str | None, beside: Path) -> tuple[str, dict[str, str]]:
+    """What `locate` finds, and what `from_pretrained` takes beside it for a commit, a tag or a branch of the hub.
+
+    Raises RecipeError where the source lies here, whose state no revision says.
+    """
+    found = locate(source, beside)
+    if revision is None:
+        return found, {}
+    if Path(found).is_dir():
+        raise RecipeError(f"{source} lies on this machine and has no revisions: take its revision out of the recipe")
+    return found, {"revision": revision}
+
+
 def _in_package(source: str) -> Path:
     package, _, path = source.removeprefix(PACKAGE).partition("/")
     spec = find_spec(package)  # found, not imported: data files need no working code beside them

@@ -10,7 +10,7 @@ from training.tasks.audio import AudioTask, start_extractor
 from training.tasks.base import Model, Run
 from training.tasks.language import padded_labels
 from training.tasks.network import start
-from training.tasks.source import locate
+from training.tasks.text import tokenizer_source
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -105,7 +105,8 @@ def _tokenizer(recipe: "Recipe", characters: Sequence[str]) -> Any:
     from transformers import AutoTokenizer, Wav2Vec2CTCTokenizer
 
     if recipe.model.tokenizer is not None:
-        return AutoTokenizer.from_pretrained(locate(recipe.model.tokenizer, recipe.folder))
+        source, pin = tokenizer_source(recipe)
+        return AutoTokenizer.from_pretrained(source, **pin)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.json"
         tokens = [*_SIGNS, *characters]

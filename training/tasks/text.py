@@ -10,7 +10,7 @@ import numpy as np
 from training.block import RecipeError
 from training.tasks.base import Arrays, Model, Run, Task
 from training.tasks.network import start
-from training.tasks.source import locate
+from training.tasks.source import pinned
 
 if TYPE_CHECKING:
     import torch
@@ -111,8 +111,9 @@ def start_tokenizer(recipe: "Recipe") -> Any:
 def tokenizer_source(recipe: "Recipe") -> tuple[str, dict[str, str]]:
     """What `from_pretrained` opens it by: where it lies, and the options. Raises RecipeError where none is named."""
     block = recipe.model
-    source = block.tokenizer or block.base
-    if source is None:
+    if block.tokenizer is not None:
+        return pinned(block.tokenizer, block.tokenizer_revision, recipe.folder)
+    if block.base is None:
         raise RecipeError("model.tokenizer: a model from 'config' alone needs one, such as that of a base")
-    options = {"gguf_file": block.gguf_file} if block.gguf_file and not block.tokenizer else {}
-    return locate(source, recipe.folder), options
+    source, pin = pinned(block.base, block.revision, recipe.folder)
+    return source, {**pin, **({"gguf_file": block.gguf_file} if block.gguf_file else {})}

@@ -54,7 +54,8 @@ def adapted(model: Model, recipe: "Recipe", task: Task) -> Model:
     from peft import get_peft_model
 
     try:
-        return Model(get_peft_model(model.network, options(recipe, task)), model.processor)
+        network = get_peft_model(model.network, options(recipe, task), revision=recipe.model.revision)
+        return Model(network, model.processor)
     except ValueError as error:  # no such target modules, for example
         raise RecipeError(f"peft: {error}") from error
 

@@ -11,13 +11,17 @@ class ModelBlock(Block):
     """What training starts from: the weights of `base`, or weights drawn anew for `config`.
 
     `base` and `tokenizer` are a folder, a name on the hub, or `package:<import name>/<path>` for a folder inside an
-    installed Python package. `config` goes to the model type's own configuration class as it is. Beside a `base` it
-    changes what that brings; without one it is the whole, `model_type` among it (`bert`, `resnet`, `llama` ...).
+    installed Python package. `revision` and `tokenizer_revision` are the commit, the tag or the branch of those on the
+    hub: without one, what the hub has on that day is taken. `config` goes to the model type's own configuration class
+    as it is. Beside a `base` it changes what that brings; without one it is the whole, `model_type` among it (`bert`,
+    `resnet`, `llama` ...).
     """
 
     base: str | None = None
+    revision: str | None = Field(None, min_length=1)  # of the base, and so of the tokenizer and processor it brings
     config: dict[str, Any] = Field({})
     tokenizer: str | None = None  # where the base brings none, or there is no base
+    tokenizer_revision: str | None = Field(None, min_length=1)
     processor: dict[str, Any] = Field({})  # of the image processor or feature extractor, over what the base brings
     labels: tuple[str, ...] = ()  # in this order; as found in the rows, sorted, without
     max_length: int = Field(256, ge=2)  # in tokens; longer ones are cut
@@ -29,6 +33,10 @@ class ModelBlock(Block):
     def _one_start(self) -> Self:
         if self.base is None and "model_type" not in self.config:
             raise ValueError("needs 'base', whose weights to start from, or a 'config' with its model_type: bert ...")
+        if self.revision is not None and self.base is None:
+            raise ValueError("revision: is that of a 'base' on the hub, and there is none")
+        if self.tokenizer_revision is not None and self.tokenizer is None:
+            raise ValueError("tokenizer_revision: is that of a 'tokenizer'; the one that a base brings has the base's")
         return self
 
 

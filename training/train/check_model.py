@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from training.block import RecipeError, check_keys
 from training.tasks.base import Task
-from training.tasks.source import locate
+from training.tasks.source import pinned
+from training.tasks.text import start_tokenizer
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -16,10 +17,16 @@ if TYPE_CHECKING:
 def check_model(recipe: "Recipe", task: Task) -> None:
     """Raises RecipeError where it is not there, or where `config` or `processor` has a key that goes nowhere."""
     block = recipe.model
-    for key, source in (("base", block.base), ("tokenizer", block.tokenizer)):
+    named = ("base", block.base, block.revision), ("tokenizer", block.tokenizer, block.tokenizer_revision)
+    for key, source, revision in named:
         if source is not None:
             with _told(f"model.{key}"):
-                locate(source, recipe.folder)
+                pinned(source, revision, recipe.folder)
+    if block.revision is not None:
+        _config_class(recipe)  # or a revision that is not there would be missed after the data are cleaned
+    if block.tokenizer_revision is not None:
+        with _told("model.tokenizer"):
+            start_tokenizer(recipe)
     if block.config:
         _check_config(_config_class(recipe), block.config, "model.config")
     if block.processor:
@@ -47,8 +54,8 @@ def _of_base(recipe: "Recipe", **changes: Any) -> Any:
 
     assert recipe.model.base is not None
     with _told("model.base"):
-        source = locate(recipe.model.base, recipe.folder)
-        return AutoConfig.from_pretrained(source, gguf_file=recipe.model.gguf_file, **changes)
+        source, pin = pinned(recipe.model.base, recipe.model.revision, recipe.folder)
+        return AutoConfig.from_pretrained(source, gguf_file=recipe.model.gguf_file, **pin, **changes)
 
 
 def _named(model_type: Any, where: str) -> type:
