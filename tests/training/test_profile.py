@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import Trainer
 
 from tests.training.train_stage import STEPS, TINY, recipe, work
 from training.profile.bottleneck import Bottleneck
@@ -24,7 +25,15 @@ Changes = list[dict[str, Any]]
 
 
 class Slow(TextClassification):
-    """Its rows come from a slow disk."""
+    """Its rows come from a slow disk, and a step takes half of that: a worker hides that much, whatever goes on."""
+
+    def trainer(self) -> type[Trainer]:
+        class Resting(Trainer):
+            def compute_loss(self, *arguments: Any, **options: Any) -> Any:
+                time.sleep(0.15)
+                return super().compute_loss(*arguments, **options)
+
+        return Resting
 
     def collator(self, model: Model) -> Any:
         inner = super().collator(model)
