@@ -103,7 +103,7 @@ class Step:
         read = {name: outcomes[name] for name in self.inputs}
         outcome = self.stage.run(Work(self.recipe, self.folder, self.inputs, read, say))
         if self.needed:
-            require(outcome["rows"], self.needed, self.recipe.split)
+            require(outcome["rows"], outcome["labels"], self.needed, self.recipe.split)
             if labels := outcome["labels"]:
                 require_measurable(labels, self.needed, open_task(self.recipe.task))
         return outcome

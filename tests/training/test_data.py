@@ -205,6 +205,13 @@ def test_labels_that_occur_once_are_split_where_the_recipe_does_not_stratify(tmp
     assert step.run({}, lambda line: None)["rows"] == {"train": 14, "validation": 4, "test": 2}
 
 
+def test_rows_that_are_all_to_train_with_are_not_said_to_have_rare_labels(tmp_path: Path) -> None:
+    path = as_jsonl(tmp_path / "rows.jsonl", [{"text": f"text {at}", "label": "ab"[at % 2]} for at in range(20)])
+    given = recipe(tmp_path, datasets=[{"path": str(path), "split": "train"}], split={"validation": 0.2})
+    with pytest.raises(RecipeError, match=r"none of the 20 rows is for validation.*: raise split.validation, or"):
+        plan(given, tmp_path / "work", "train")[0].run({}, lambda line: None)
+
+
 def test_a_copy_of_a_test_row_does_not_train(tmp_path: Path) -> None:
     as_jsonl(tmp_path / "train.jsonl", ROWS)
     as_jsonl(tmp_path / "test.jsonl", [{"text": "na", "label": "good"}, {"text": "new", "label": "bad"}])

@@ -42,13 +42,19 @@ def split(rows: Sequence[Found], block: Split, seed: int) -> dict[SplitName, lis
     return by_name
 
 
-def require(counts: Mapping[str, int], needed: Mapping[str, str], block: Split) -> None:
-    """Raises RecipeError where a split that a stage needs has no rows. `needed` says which stage that is."""
+def require(
+    counts: Mapping[str, int], labels: Mapping[str, Mapping[str, int]], needed: Mapping[str, str], block: Split
+) -> None:
+    """Raises RecipeError where a split that a stage needs has no rows. `needed` says which stage that is.
+
+    `labels` are the counts of each label in each split, where rows have labels.
+    """
     for name, stage in needed.items():
         if counts[name]:
             continue
         # Drawn from all rows alike, this share of them would be one at least: it is their labels that hold them back.
-        rare = block.stratify and round(getattr(block, name) * counts["train"]) > 0
+        drawn = round(getattr(block, name) * counts["train"]) > 0
+        rare = block.stratify and drawn and 1 in labels.get("train", {}).values()
         mend = (
             "write split: {stratify: false}, as a label's only row stays in training" if rare else f"raise split.{name}"
         )
