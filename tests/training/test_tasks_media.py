@@ -12,7 +12,7 @@ import yaml
 from datasets import Dataset, DatasetDict
 from PIL import Image
 from scipy.signal import periodogram
-from transformers import ConditionalDetrImageProcessorPil, YolosImageProcessorPil
+from transformers import ConditionalDetrImageProcessorPil, DPTImageProcessorPil, YolosImageProcessorPil
 
 from tests.training.cases import model_of, split
 from training.block import RecipeError
@@ -20,6 +20,7 @@ from training.recipe import Recipe
 from training.tasks.audio import heard
 from training.tasks.average_precision import Detected, measure_boxes
 from training.tasks.base import Arrays, Model, Task
+from training.tasks.image import require_whole
 from training.tasks.image_embedding import ImageEmbedding
 from training.tasks.image_segmentation import ImageSegmentation
 from training.tasks.object_detection import ObjectDetection
@@ -120,6 +121,8 @@ def test_a_processor_that_pads_or_keeps_the_shape_is_refused_until_it_scales_to_
     for wrong in ({}, {"do_pad": False}, {"size": {"height": 32, "width": 32}}):
         with pytest.raises(RecipeError, match=r"size: { height: 640, width: 640 }, do_pad: false"):
             task.features(splits["train"], replace(model, processor=kind(**wrong)))
+    with pytest.raises(RecipeError, match="several sizes"):
+        require_whole(DPTImageProcessorPil(size={"height": 64, "width": 64}, keep_aspect_ratio=True))
 
 
 def test_boxes_and_pixels_of_a_detector_are_of_the_same_image() -> None:

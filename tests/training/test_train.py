@@ -198,6 +198,15 @@ def test_virtual_tokens_begin_as_a_text_cut_by_the_bases_own_tokenizer() -> None
         ({"model": {"base": MINILM, "config": {"hiden_size": 3}}}, "config.hiden_size: .*did you mean hidden_size?"),
         ({"model": {"config": {"model_type": "brt"}}}, "model.config.model_type.brt: .*did you mean bert?"),
         ({"model": {"config": {"model_type": 7}}}, "model.config.model_type.7: transformers takes no such key"),
+        ({"model": {"config": {"model_type": "bert", "hidden_size": "x"}}}, "(?s)model.config: .*hidden_size"),
+        (
+            {
+                "task": "tabular-regression",
+                "model": {"config": {"model_type": "headrace-tabular", "columns": ["x"]}},
+                "train": {"per_device_train_batch_size": 1},
+            },
+            "train.per_device_train_batch_size: .*give it 2 rows or more",
+        ),
         ({"model": {"base": "./nowhere"}}, "model.base: .*nowhere is not a folder"),
         ({"model": {"base": MINILM, "tokenizer": "/no/words"}}, "model.tokenizer: /no/words is not a folder"),
         ({"model": {"base": "tests", "config": {"hidden_size": 2}}}, "model.base: Unrecognized model in tests"),
@@ -206,6 +215,7 @@ def test_virtual_tokens_begin_as_a_text_cut_by_the_bases_own_tokenizer() -> None
             seeing({"model_type": "resnet"}, sise=32, image_meen=[0.5]),
             "(?s)processor.sise: .*ViTImageProcessorPil.*did you mean size.*processor.image_meen: .*mean image_mean",
         ),
+        (seeing({"model_type": "resnet"}, do_center_crop=True), "model.processor: it crops .*do_center_crop: false"),
         (hearing("audio-spectrogram-transformer", mel_bins=32), "mel_bins: .*ASTFeatureExtractor.*mean num_mel_bins"),
         (hearing("bert", sampling_rate=8000), "model.config.model_type: bert hears no sounds"),
         (

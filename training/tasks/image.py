@@ -118,11 +118,16 @@ def require_whole(processor: Any) -> None:
         raise RecipeError(
             "model.processor: it crops images, which what points into them can't follow: do_center_crop: false"
         )
-    if getattr(processor, "do_pad", False) or (processor.do_resize and "height" not in processor.size):
+    if getattr(processor, "do_pad", False) or _several_sizes(processor):
         raise RecipeError(
             "model.processor: it pads images or scales them to several sizes, which boxes and masks can't follow: "
             f"size: {{ height: {_SEEN}, width: {_SEEN} }}, do_pad: false, or another size"
         )
+
+
+def _several_sizes(processor: Any) -> bool:
+    """Whether images of different shapes are scaled to different sizes."""
+    return processor.do_resize and ("height" not in processor.size or getattr(processor, "keep_aspect_ratio", False))
 
 
 def size_of(processor: Any) -> tuple[int, int]:

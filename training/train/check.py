@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from training.block import RecipeError, check_keys
+from training.data.columns import takes_numbers
 from training.tasks.base import Task
 from training.tasks.open import open_task
 from training.tasks.text import TextTask, require_room
@@ -25,8 +26,12 @@ OBEYED: Final = (
 def check(recipe: "Recipe") -> None:
     """Raises RecipeError where the blocks model, peft, train or distributed cannot be what they say."""
     task = open_task(recipe.task)
-    arguments(recipe, task, Path())
+    given = arguments(recipe, task, Path())
     check_model(recipe, task)
+    if takes_numbers(task) and given.per_device_train_batch_size == 1:
+        raise RecipeError(
+            "train.per_device_train_batch_size: numbers are scaled by their batch: give it 2 rows or more"
+        )
     if recipe.peft is not None:
         options(recipe, task)
     if isinstance(task, TextTask):

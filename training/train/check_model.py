@@ -5,8 +5,13 @@ from contextlib import contextmanager, nullcontext
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from huggingface_hub.errors import StrictDataclassError
+
 from training.block import RecipeError, check_keys
 from training.tasks.base import Task
+from training.tasks.image import require_whole, start_processor
+from training.tasks.image_segmentation import ImageSegmentation
+from training.tasks.object_detection import ObjectDetection
 from training.tasks.source import pinned
 from training.tasks.text import start_tokenizer
 
@@ -31,6 +36,10 @@ def check_model(recipe: "Recipe", task: Task) -> None:
         _check_config(_config_class(recipe), block.config, "model.config")
     if block.processor:
         _check_processor(recipe, task)
+    if isinstance(task, ImageSegmentation | ObjectDetection):
+        with _told("model.base"):
+            processor = start_processor(recipe)
+        require_whole(processor)
 
 
 def configured(recipe: "Recipe") -> Any:
@@ -103,5 +112,5 @@ def _told(where: str) -> Iterator[None]:
     """Begin what is said of a model that can't be had with the key that names it."""
     try:
         yield
-    except (RecipeError, OSError, ValueError) as error:  # the last two from transformers: no such name, no way there
+    except (RecipeError, OSError, ValueError, StrictDataclassError) as error:  # of a name, a way there, a value
         raise RecipeError(f"{where}: {error}") from error
