@@ -19,6 +19,7 @@ from training.pipeline import plan
 from training.recipe import Recipe
 from training.train.check import check
 
+pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
 KINDS = {"text": "people/text", "image": "people/image", "audio": "people/audio"}
 # What each stage has of the model that it opens, as figures that another model would not give.
@@ -101,6 +102,7 @@ def opened(
     """In a process of its own: the library reads where the hub is when it is imported."""
     folder.mkdir()
     env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    env["HF_HUB_OFFLINE"] = "0"
     command = [sys.executable, "-c", OPENED, json.dumps([names, revisions]), str(folder)]
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
 

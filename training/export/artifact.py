@@ -53,13 +53,19 @@ def describe(work: Work, task: Task, model: Model, trained: Path, graph: Path, f
         "provenance": {
             "template": recipe.task,
             "base_model": recipe.model.base or recipe.model.config,
-            **({"base_revision": recipe.model.revision} if recipe.model.revision else {}),
+            **_revisions(recipe),
             "weights": weights_digest(trained),
             "data": data.get("fingerprint"),
             "seed": recipe.seed,
             "packages": versions(*PACKAGES),
         },
     }
+
+
+def _revisions(recipe: "Recipe") -> dict[str, str]:
+    """Of what lies on the hub, where the recipe pins it."""
+    pins = {"base_revision": recipe.model.revision, "tokenizer_revision": recipe.model.tokenizer_revision}
+    return {name: pin for name, pin in pins.items() if pin is not None}
 
 
 def served_as(folder: Path, figures: Mapping[Variant, Figures]) -> dict[Variant, dict[str, Any]]:

@@ -18,7 +18,7 @@ def base_of(task: Task, trained: Model, recipe: "Recipe") -> Model:
     was never merged, say.
     """
     torch.manual_seed(recipe.seed)
-    base = task.start(recipe, task.labels_of(trained))
+    base = task.start(recipe, task.own_labels(trained))
     base.network.float().eval()
     if getattr(trained.network, "peft_config", None):
         return base  # its weights are the base's, and what was trained stands beside them

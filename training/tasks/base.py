@@ -76,7 +76,7 @@ class Task(ABC):
         """The classes, in the order of the logits; none where the task knows no classes."""
         return ()
 
-    def labels_of(self, model: Model) -> Sequence[str]:
+    def own_labels(self, model: Model) -> Sequence[str]:
         """What this model was started with, however the rows have changed since; of a task that knows no classes the
         names that the library gives them."""
         return model.labels

@@ -40,7 +40,7 @@ class SpeechRecognition(AudioTask):
         """The characters that are written."""
         return recipe.model.labels or tuple(sorted(set("".join(rows["train"]["text"])) - {" "}))
 
-    def labels_of(self, model: Model) -> Sequence[str]:
+    def own_labels(self, model: Model) -> Sequence[str]:
         vocabulary: dict[str, int] = model.processor.tokenizer.get_vocab()
         return sorted(vocabulary.keys() - set(_SIGNS), key=vocabulary.__getitem__)
 

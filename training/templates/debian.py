@@ -1,4 +1,4 @@
-"""What Debian packages hold, downloaded once into the user's folder of caches: speech, and pictures with captions.
+"""Speech, and pictures with captions in many languages: in Debian packages, fetched once into the user's caches.
 
 What training's own packages carry has none of either.
 """
