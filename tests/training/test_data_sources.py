@@ -113,6 +113,25 @@ def test_a_file_that_a_row_names_and_that_is_not_there_is_an_error(tmp_path: Pat
         gathered(tmp_path, Pictures(), {"path": "rows.jsonl"})
 
 
+@pytest.mark.parametrize(("task", "column"), [(Pictures(), "image"), (Sounds(), "audio")])
+def test_a_disk_that_fails_ends_the_run_and_drops_no_row(tmp_path: Path, task: Task, column: str) -> None:
+    (tmp_path / "a").symlink_to("/proc/self/mem")  # nothing is mapped at its beginning: an input/output error
+    (tmp_path / "rows.jsonl").write_text(json.dumps({column: "a", "label": "x"}))
+    with pytest.raises(RecipeError, match=rf"rows.jsonl, row 1: {column} \[Errno 5\] Input/output error"):
+        gathered(tmp_path, task, {"path": "rows.jsonl"})
+
+
+def test_a_file_that_a_row_of_datasets_names_must_be_there_but_may_be_empty(tmp_path: Path) -> None:
+    path = draw(tmp_path / "a.png", 7)
+    rows = [{"image": {"path": name, "bytes": None}, "label": "x"} for name in (str(path), None)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = gathered(tmp_path, Pictures(), {"path": "rows.jsonl"})
+    assert ([one.number for one in found.rows], [one.reason for one in found.dropped]) == ([1], ["image is empty"])
+    path.unlink()
+    with pytest.raises(RecipeError, match=r"rows.jsonl, row 1: image .*No such file or directory: .*a.png"):
+        gathered(tmp_path, Pictures(), {"path": "rows.jsonl"})
+
+
 def test_pixels_of_a_csv_become_images(tmp_path: Path) -> None:
     block = {"path": DIGITS, "format": "pixels", "options": {"shape": [8, 8], "white": 16}}
     found = gathered(tmp_path, Pictures(), block)

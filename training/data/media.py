@@ -17,8 +17,8 @@ def image(value: Any, folder: Path) -> dict[str, Any]:
     from PIL import Image
 
     found = _file(value, folder)
+    data = _bytes(found)
     with _decoded("image"):
-        data = _bytes(found)
         Image.open(io.BytesIO(data)).verify()  # the check sums of a PNG, at which decoding does not look
         Decoder().decode_example({"path": None, "bytes": data})
     return found
@@ -28,9 +28,8 @@ def audio(value: Any, folder: Path) -> dict[str, Any]:
     """As `datasets.Audio` stores it, always with its bytes."""
     import soundfile
 
-    found = _file(value, folder)
+    data = _bytes(_file(value, folder))
     with _decoded("audio"):
-        data = _bytes(found)
         told = soundfile.info(io.BytesIO(data)).frames
         samples = len(soundfile.read(io.BytesIO(data), dtype="float32")[0])
         if not samples:
@@ -50,12 +49,15 @@ def _file(value: Any, folder: Path) -> dict[str, Any]:
             return {"path": str(folder / value), "bytes": None}
         case bytes():
             return {"path": None, "bytes": value}
+        case {"path": None | "", "bytes": None}:
+            raise Missing("is empty")
         case {"path": path, "bytes": data}:
             return {"path": path if data is None else None, "bytes": data}
     raise ValueError(f"is {called(value)}, where the path or the bytes of a file are wanted")
 
 
 def _bytes(found: dict[str, Any]) -> bytes:
+    """Read before anything is decoded: an OSError is the disk's or the recipe's fault, and no broken file."""
     data: bytes = Path(found["path"]).read_bytes() if found["bytes"] is None else found["bytes"]
     return data
 
