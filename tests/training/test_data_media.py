@@ -104,10 +104,14 @@ def test_a_picture_that_is_cut_short_is_dropped_with_its_place(tmp_path: Path) -
     )
 
 
-def encoded(form: str, samples: int) -> bytes:
+def encoded(form: str, samples: int, **how: Any) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32), 16000, format=form)
+    noise = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
+    soundfile.write(file, noise, 16000, format=form, **how)
     return file.getvalue()
+
+
+TAG = b"ID3\x04" + bytes(4) + bytes([15, 104]) + b"Info" + bytes(2020)  # its size is 15 * 128 + 104 bytes
 
 
 @pytest.mark.parametrize(
@@ -116,10 +120,11 @@ def encoded(form: str, samples: int) -> bytes:
         (encoded("WAV", 0), "it has no samples"),
         (encoded("WAV", 16000)[:-2000], "it is cut short, after 15000 samples"),
         (encoded("FLAC", 16000)[:-2000], ""),
-        (encoded("MP3", 16000)[:-2000], "it is cut short"),
-        (encoded("OGG", 16000)[:-2000], "it has no samples"),
+        (encoded("MP3", 16000)[:-2000], ""),
+        (TAG + encoded("MP3", 16000)[:-2000], ""),
+        (encoded("OGG", 16000)[:-2000], ""),
     ],
-    ids=["empty", "wav", "flac", "mp3", "ogg"],
+    ids=["empty", "wav", "flac", "mp3", "tagged-mp3", "ogg"],
 )
 def test_a_sound_that_is_cut_short_or_empty_is_dropped_with_its_place(
     broken: bytes, reason: str, tmp_path: Path
@@ -135,6 +140,19 @@ def test_a_sound_that_is_cut_short_or_empty_is_dropped_with_its_place(
     (dropped,) = map(json.loads, (tmp_path / "data" / DROPPED).read_text().splitlines())
     assert (dropped["kind"], dropped["number"], dropped["row"]["audio"]) == ("unreadable", 3, "c")
     assert dropped["reason"].startswith(f"audio is no audio that can be opened: {reason}")
+
+
+def test_an_mp3_that_says_no_length_is_not_called_cut_short_for_the_size_of_its_tag(tmp_path: Path) -> None:
+    (tmp_path / "sheets").mkdir()
+    sound = encoded("MP3", 16000, bitrate_mode="CONSTANT", compression_level=0.5)
+    frames = sound[sound.index(sound[:2], 2) :]  # the first, which holds their number and no sound, is cut off
+    for name, tag in (("a.mp3", b""), ("b.mp3", TAG)):
+        (tmp_path / "sheets" / name).write_bytes(tag + frames)
+    lines = [json.dumps({"file_name": name, "text": name}) for name in ("a.mp3", "b.mp3")]
+    (tmp_path / "sheets" / "metadata.jsonl").write_text("\n".join(lines))
+    found = gathered(tmp_path, "speech-recognition")
+    assert sorted(row["text"] for split in found.values() for row in split) == ["a.mp3", "b.mp3"]
+    assert (tmp_path / "data" / DROPPED).read_text() == ""
 
 
 def test_a_folder_of_audio_has_transcripts_where_its_metadata_have(tmp_path: Path) -> None:
