@@ -13,6 +13,7 @@ from training.data.annotations import answers
 
 LINES = b"text,label\n" + b"".join(b"text %d,%d\n" % (number, number % 2) for number in range(40))
 PACKED = gzip.compress(LINES, mtime=0)
+OBJECTS = gzip.compress(b"".join(b'{"text": "%d", "label": "x"}\n' % number for number in range(40)), mtime=0)
 HALF = r'{"text": "a \ud83d", "label": "x"}'
 
 
@@ -27,7 +28,8 @@ def pixels(**options: Any) -> dict[str, Any]:
         ("a.csv", LINES, {"options": {"delimiter": ",,"}}, "must be a 1-character string: .*{delimiter: ',,'}"),
         ("a.csv", LINES, {"options": {"header": True}}, "options.header: True is no list of names: .*leave it out"),
         ("a.csv", LINES, {"options": {"header": "xy"}}, "options.header: 'xy' is no list of names"),
-        ("a.csv.gz", b"no gzip", {}, "at its beginning: Not a gzipped file .*fetch or pack it anew"),
+        ("a.csv.gz", b"no gzip", {}, r"a\.csv\.gz: Not a gzipped file .*fetch or pack it anew"),
+        ("a.jsonl.gz", OBJECTS[:-30], {}, r"a\.jsonl\.gz: Compressed file ended .*fetch or pack it anew"),
         ("a.csv.gz", PACKED[:-30], {}, r"after row \d\d: Compressed file ended .*fetch or pack it anew"),
         (
             "a.csv.gz",

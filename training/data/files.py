@@ -130,20 +130,23 @@ def read_pixels(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
 
 
 def _explained(read: Reader) -> Reader:
-    """The reader, and RecipeError with the file and the place for all else that a library raises on its way."""
+    """The reader, and RecipeError for all else that a library raises on its way: with the file, and the last row.
+
+    JSON is read whole before its first row: without a row, nothing is said of the place.
+    """
 
     def explained(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
-        place = "at its beginning"
+        place = ""
         try:
             for number, row in read(path, options):
-                place = f"after row {number}"
+                place = f", after row {number}"
                 yield number, row
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise RecipeError(f"{path}, {place}: {error}: it is broken or cut short: fetch or pack it anew") from error
+            raise RecipeError(f"{path}{place}: {error}: it is broken or cut short: fetch or pack it anew") from error
         except (TypeError, LookupError, ValueError, ArithmeticError, OSError) as error:
             given = ", ".join(f"{name}: {value!r}" for name, value in options.items())
             raise RecipeError(
-                f"{path}, {place}: {error}: look there, and at the recipe's format and options: {{{given}}}"
+                f"{path}{place}: {error}: look there, and at the recipe's format and options: {{{given}}}"
             ) from error
 
     return explained
