@@ -17,7 +17,7 @@ from training.block import RecipeError
 from training.data.annotations import answers
 from training.data.canonical import row_id
 from training.data.fetch import fetch
-from training.data.files import read_pixels
+from training.data.pixels import read_pixels
 from training.data.source import local
 
 DIGITS = "package:sklearn/datasets/data/digits.csv.gz"

@@ -3,11 +3,8 @@
 They are read here and not by pandas or pyarrow, which guess types, take "NA" for nothing, and name no line.
 """
 
-import csv
 import gzip
-import io
 import json
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
@@ -15,42 +12,38 @@ from pathlib import Path
 from typing import Any, Final
 
 from training.block import RecipeError, check_keys
+from training.data.cells import CSV, cells, lines
+from training.data.pixels import read_pixels
+from training.data.rows import Numbered
 from training.data.value import require_text
 
-Numbered = tuple[int, dict[str, Any]]
 Reader = Callable[[Path, Mapping[str, Any]], Iterator[Numbered]]
-
-_ENCODING: Final = "utf-8-sig"
-_CSV: Final = frozenset(
-    {"delimiter", "doublequote", "escapechar", "lineterminator", "quotechar", "quoting", "skipinitialspace", "strict"}
-)
-_ESCAPED: Final = ("\udc80", "\udcff")  # what a byte becomes that cannot be decoded
 
 
 def read_csv(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
     """Every cell is a string. Raises RecipeError where a line has more or fewer cells than the header."""
-    check_keys(options, _CSV | {"encoding", "header"}, "datasets.options", "csv.reader")
+    check_keys(options, CSV | {"encoding", "header"}, "datasets.options", "csv.reader")
     header: list[str] | None = options.get("header")
     if header is not None and not (isinstance(header, list) and all(isinstance(name, str) for name in header)):
         raise RecipeError(
             f"datasets.options.header: {header!r} is no list of names: it names the columns of a file whose first line "
             "does not; leave it out where that does"
         )
-    for number, cells in _cells(path, options):
+    for number, row in cells(path, options):
         if header is None:
-            header = cells
+            header = row
             if len(set(header)) < len(header):
                 raise RecipeError(f"{path}: two columns have the same name: {', '.join(header)}")
-        elif len(cells) != len(header):
-            raise RecipeError(f"{path}, line {number}: {len(cells)} cells, but there are {len(header)} columns")
+        elif len(row) != len(header):
+            raise RecipeError(f"{path}, line {number}: {len(row)} cells, but there are {len(header)} columns")
         else:
-            yield number, dict(zip(header, cells, strict=True))
+            yield number, dict(zip(header, row, strict=True))
 
 
 def read_json(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
     """One list of objects, or an object that has it under the option `field`."""
     check_keys(options, ("encoding", "field"), "datasets.options", "the format json")
-    text = "".join(_lines(path, options))
+    text = "".join(lines(path, options))
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
@@ -69,7 +62,7 @@ def read_jsonl(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
     """An object in each line."""
     check_keys(options, ("encoding",), "datasets.options", "the format jsonl")
     rows = []
-    for number, line in enumerate(_lines(path, options), 1):
+    for number, line in enumerate(lines(path, options), 1):
         if not line.strip():
             continue
         try:
@@ -83,7 +76,7 @@ def read_jsonl(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
 def read_text(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
     """A `text` in each line that is not blank."""
     check_keys(options, ("encoding",), "datasets.options", "the format text")
-    for number, line in enumerate(_lines(path, options), 1):
+    for number, line in enumerate(lines(path, options), 1):
         if line.strip():
             yield number, {"text": line.rstrip("\r\n")}
 
@@ -99,34 +92,6 @@ def read_parquet(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
             yield from enumerate((row for batch in file.iter_batches() for row in batch.to_pylist()), 1)
     except pa.ArrowInvalid as error:
         raise RecipeError(f"{path}: not Parquet: {error}") from error
-
-
-def read_pixels(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
-    """An `image`, as a PNG, and its `label` in each line of a CSV: `shape` greys from 0 to `white`, then the label."""
-    import numpy as np
-    from PIL import Image
-
-    check_keys(options, ("shape", "white"), "datasets.options", "the format pixels")
-    match options.get("shape"):
-        case [int() as height, int() as width]:
-            white = float(options.get("white", 255))
-        case _:
-            raise RecipeError(f"{path}: the format pixels needs options: {{shape: [height, width]}}")
-    for number, cells in _cells(path, {}):
-        if len(cells) != height * width + 1:
-            raise RecipeError(f"{path}, line {number}: {len(cells)} cells, not {height} x {width} greys and a label")
-        try:
-            greys = np.array(cells[:-1], float).reshape(height, width)
-        except ValueError as error:
-            raise RecipeError(f"{path}, line {number}: {error}, where a grey is wanted") from error
-        if not ((greys >= 0) & (greys <= white)).all():  # they would come out as others, modulo 256
-            raise RecipeError(
-                f"{path}, line {number}: greys from {greys.min():g} to {greys.max():g}, where 0 to {white:g} are "
-                "wanted: options: {white: ...} says the brightest"
-            )
-        packed = io.BytesIO()
-        Image.fromarray((greys * (255 / white)).round().astype(np.uint8)).save(packed, "PNG")
-        yield number, {"image": {"path": None, "bytes": packed.getvalue()}, "label": cells[-1]}
 
 
 def _explained(read: Reader) -> Reader:
@@ -160,34 +125,6 @@ READERS: Final[Mapping[str, Reader]] = {
     "pixels": _explained(read_pixels),
     "text": _explained(read_text),
 }
-
-
-def _cells(path: Path, options: Mapping[str, Any]) -> Iterator[tuple[int, list[str]]]:
-    tabbed = {"delimiter": "\t"} if path.with_suffix("").suffix == ".tsv" or path.suffix == ".tsv" else {}
-    how = {"strict": True, **tabbed, **{name: value for name, value in options.items() if name in _CSV}}
-    csv.field_size_limit(sys.maxsize)  # a cell may be a whole document
-    reader = csv.reader(_lines(path, options), **how)
-    try:
-        for cells in reader:
-            if cells:
-                yield reader.line_num, cells
-    except csv.Error as error:
-        raise RecipeError(f"{path}, line {reader.line_num}: {error}; see options: quoting, quotechar") from error
-
-
-def _lines(path: Path, options: Mapping[str, Any]) -> Iterator[str]:
-    """The lines as they are, with their ends. Raises RecipeError at bytes that the encoding does not know."""
-    encoding = options.get("encoding", _ENCODING)
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding=encoding, errors="surrogateescape", newline="") as lines:
-        for number, line in enumerate(lines, 1):
-            if wrong := [sign for sign in line if _ESCAPED[0] <= sign <= _ESCAPED[1]]:
-                name = encoding.removesuffix("-sig")
-                raise RecipeError(
-                    f"{path}, line {number}: byte 0x{ord(wrong[0]) - 0xDC00:02x} at {line.index(wrong[0]) + 1} is not "
-                    f"{name}: options: {{encoding: ...}} says what it is"
-                )
-            yield line
 
 
 def _complete(rows: list[Numbered]) -> Iterator[Numbered]:

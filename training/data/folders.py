@@ -11,8 +11,9 @@ from typing import Any, Final
 from training.block import RecipeError, check_keys
 from training.data.block import SplitName
 from training.data.canonical import LABEL
-from training.data.files import READERS, Numbered
+from training.data.files import READERS
 from training.data.hub import SPLITS
+from training.data.rows import Numbered
 from training.data.source import format_of
 
 COLUMNS: Final = {"imagefolder": "image", "audiofolder": "audio"}

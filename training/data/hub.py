@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from training.block import RecipeError, check_keys
 from training.data.block import SplitName
-from training.data.files import Numbered
+from training.data.rows import Numbered
 
 SPLITS: Final[Mapping[str, SplitName]] = {
     "train": "train", "training": "train",

@@ -7,10 +7,10 @@ from pathlib import Path
 from training.block import RecipeError
 from training.data.block import PIP, DatasetBlock, SplitName
 from training.data.fetch import fetch
-from training.data.files import READERS, Numbered
+from training.data.files import READERS
 from training.data.folders import COLUMNS, kind_of, read_folder
 from training.data.hub import numbered, read_hub
-from training.data.rows import Dropped
+from training.data.rows import Dropped, Numbered
 from training.data.source import format_of, local, place
 from training.data.tables import format_in, tables
 

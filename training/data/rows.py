@@ -5,6 +5,8 @@ from typing import Any
 
 from training.data.block import SplitName
 
+Numbered = tuple[int, dict[str, Any]]  # as it was read, with its line or its place in the file, from one
+
 
 @dataclass
 class Found:
