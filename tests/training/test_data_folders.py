@@ -63,6 +63,29 @@ def test_files_are_for_the_splits_that_their_names_say(
     }
 
 
+@pytest.mark.parametrize("name", ["README.md", "LICENSE"])
+def test_what_is_about_the_tables_of_a_folder_is_none_of_them(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "rows" / "train.csv", ROWS)
+    (tmp_path / "rows" / name).write_text("# Rows\n\nNobody's.\n")
+    _, folder = data(tmp_path, datasets=[{"path": "rows"}])
+    assert sorted(text for texts in by_split(folder).values() for text in texts) == sorted(TEXTS)
+
+
+def test_a_readme_as_on_the_hub_says_which_files_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "rows" / "a.csv", ROWS[-1:])
+    write(tmp_path / "rows" / "b.csv", ROWS)
+    (tmp_path / "rows" / "README.md").write_text("---\nconfigs: [{config_name: a, data_files: a.csv}]\n---\n# Rows\n")
+    assert data(tmp_path, datasets=[{"path": "rows"}])[0]["read"] == 1
+
+
+def test_every_file_of_a_folder_has_the_format_that_the_recipe_says(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    for name in ("README.md", "guide.md"):
+        (tmp_path / "rows" / name).write_text(f"{name}\n")
+    outcome, _ = data(tmp_path, task="masked-lm", datasets=[{"path": "rows", "format": "text"}])
+    assert outcome["read"] == 2
+
+
 def test_what_is_wrong_in_a_folder_is_said_with_the_file_and_the_line(tmp_path: Path) -> None:
     write(tmp_path / "rows" / "a.csv", ROWS)
     (tmp_path / "rows" / "b.csv").write_text("text,label\nfine,a,b\n")

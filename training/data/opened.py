@@ -59,7 +59,7 @@ def _files(files: list[Path], block: DatasetBlock) -> Iterator[Source]:
 
 
 def _tables(kind: str, folder: Path, block: DatasetBlock) -> Iterator[Source]:
-    for file, split in tables(folder, block.split).items():
+    for file, split in tables(folder, block.split, every=block.format is not None).items():
         name = str(file.relative_to(folder))
         yield Source(name, READERS[kind](file, block.options), file.parent, block.split or placed(split))
 

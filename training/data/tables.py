@@ -1,4 +1,4 @@
-"""Folders of tables: files of one format, which are read as each of them is by itself.
+"""Folders of tables: files of one format, which are read as each of them is by itself; a README may lie beside them.
 
 `datasets` would guess types where a file says none: "NA" would be nothing, and a text of digits a number.
 """
@@ -14,23 +14,26 @@ from training.data.hub import SPLITS, for_load_dataset
 from training.data.source import format_of
 
 _UNTYPED: Final = ("csv", "json", "jsonl", "text")  # Parquet says its types, and datasets knows its classes by name
+_BESIDE: Final = ("readme", "license", "licence", "notice")
 
 
 def format_in(folder: Path, options: Mapping[str, Any]) -> str | None:
-    """The format that all files in a folder have; None where `datasets` is to open it."""
-    formats = {format_of(file) for file in _shown(folder)}
+    """The format that all tables in a folder have; None where `datasets` is to open it."""
+    formats = {format_of(file) for file in _shown(folder) if not _is_beside(file)}
     (only,) = formats if len(formats) == 1 else (None,)
     return only if only in _UNTYPED and not for_load_dataset(options) else None
 
 
-def tables(folder: Path, split: SplitName | None) -> dict[Path, SplitName | None]:
-    """The files in a folder, sorted, each with `split` or else the one that its path says: `valid/a.csv`, `test-1.csv`.
+def tables(folder: Path, split: SplitName | None, every: bool) -> dict[Path, SplitName | None]:
+    """The tables in a folder, sorted, or `every` file: each with `split`, or else the split that its path says.
 
-    Where all paths say the same one, that says nothing. Raises RecipeError where a path says two.
+    So do `valid/a.csv` and `test-1.csv`; where all paths say the same one, that says nothing. Raises RecipeError where
+    a path says two.
     """
+    files = [file for file in _shown(folder) if every or not _is_beside(file)]
     if split is not None:
-        return dict.fromkeys(_shown(folder), split)
-    found = {file: _split_of(file, folder) for file in _shown(folder)}
+        return dict.fromkeys(files, split)
+    found = {file: _split_of(file, folder) for file in files}
     return found if len(set(found.values())) > 1 else dict.fromkeys(found)
 
 
@@ -40,6 +43,14 @@ def _shown(folder: Path) -> list[Path]:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     ]
+
+
+def _is_beside(file: Path) -> bool:
+    """Whether it is about the tables. A README that begins with YAML is not: `datasets` goes by what that says."""
+    if format_of(file) is not None or file.stem.lower() not in _BESIDE:
+        return False
+    with file.open("rb") as content:
+        return content.readline().strip() != b"---"
 
 
 def _split_of(file: Path, folder: Path) -> SplitName | None:
