@@ -82,11 +82,11 @@ def apply(
 
 def _rewrite(ruled: Ruled, columns: Sequence[str], rules: Rules) -> None:
     """Repair, then mask: repair makes plain what would not be recognised, and what is dropped is masked too."""
-    mask = masking(rules.personal_data, rules.phone_regions)
+    masks = masking(rules.personal_data, rules.phone_regions)
     for index, row in ruled.rows.items():
         mended = rewritten(row, columns, repaired) if rules.mojibake else row
         shown = mended if rules.mojibake == "repair" else row
-        masked = rewritten(shown, columns, mask)
+        masked = rewritten(shown, columns, masks)
         ruled.rows[index] = masked
         ruled.repaired += shown != row
         ruled.masked += masked != shown

@@ -36,15 +36,15 @@ def run(work: Work) -> dict[str, Any]:
     block = work.recipe.clean
     assert block is not None, "a recipe without the block has no such stage"
     splits = load_from_disk(str(work.rows))
-    every: dict[str, list[Row]] = {name: part.to_list() for name, part in splits.items()}
-    before = every.pop(TRAIN)
+    before: list[Row] = splits[TRAIN].to_list()
+    judging: dict[str, list[Row]] = {name: part.to_list() for name, part in splits.items() if name != TRAIN}
     columns = columns_of(splits[TRAIN].column_names, block.columns)
     rows = dict(enumerate(before))
     dropped: dict[int, Verdict] = {}
     masked: dict[str, Ruled] = {}
     outcome: dict[str, Any] = {}
     if block.rules is not None:
-        masked = {name: rules.mask(part, columns, block.rules) for name, part in every.items()}
+        masked = {name: rules.mask(part, columns, block.rules) for name, part in judging.items()}
         held_out = {name: part.kept.values() for name, part in masked.items()}
         ruled = rules.apply(before, held_out, columns, block.rules, work.recipe.folder)
         rows, dropped = ruled.rows, ruled.dropped
@@ -65,7 +65,7 @@ def run(work: Work) -> dict[str, Any]:
     with (work.folder / DROPPED).open("w", encoding="utf-8") as file:
         file.writelines(_lines(TRAIN, before, rows, dropped))
         for name, part in masked.items():
-            file.writelines(_lines(name, every[name], part.rows, part.dropped))
+            file.writelines(_lines(name, judging[name], part.rows, part.dropped))
     _save(splits, work.folder / ROWS)
     work.say(f"clean: {len(kept)} of {len(rows)} training rows are left")
     return {"rows": {"before": len(rows), "after": len(kept)}, "dropped": _reasons(dropped), **outcome}
