@@ -32,11 +32,12 @@ class Cleaned:
         block: dict[str, Any],
         held_out: Sequence[dict[str, Any]] = (),
         features: Features | None = None,
+        task: str = "text-classification",
     ) -> None:
         recipe = Recipe.model_validate(
             {
                 "name": "tried",
-                "task": "text-classification",
+                "task": task,
                 "model": {"base": "none"},
                 "datasets": [{"path": "none"}],
                 "clean": block,
@@ -66,9 +67,9 @@ class Cleaned:
         return {line["index"]: line["reason"] for line in self.dropped}
 
 
-def by_rules(folder: Path, rows: Sequence[dict[str, Any]], **rules: Any) -> Cleaned:
+def by_rules(folder: Path, rows: Sequence[dict[str, Any]], task: str = "text-classification", **rules: Any) -> Cleaned:
     """Cleaned by these rules and no others."""
-    return Cleaned(folder, rows, {"rules": {**NO_RULES, **rules}})
+    return Cleaned(folder, rows, {"rules": {**NO_RULES, **rules}}, task=task)
 
 
 def of(*texts: str) -> list[dict[str, Any]]:

@@ -13,11 +13,13 @@ from tests.training.clean_stage import NO_RULES, Cleaned, by_rules, chinese, eng
 from tests.training.data_stage import recipe
 from training.block import RecipeError
 from training.clean.block import NearDuplicates
+from training.clean.compared import Compared
 from training.clean.duplicates import near_duplicates, shingles_of
 from training.pipeline import plan
 from training.recipe import load
 from training.report.sections.clean import section
 from training.stage import ROWS, Work
+from training.tasks.text_classification import TextClassification
 
 
 def test_all_copies_of_a_row_but_the_first_are_dropped_and_so_are_all_that_contradict_each_other(
@@ -53,7 +55,7 @@ def test_near_duplicates_are_those_that_comparing_all_with_all_finds() -> None:
     # Reviews that people copied and changed: a sentence added, a word taken away.
     texts += [f"{text}推荐" for text in texts[::7]] + [text[: -len(text) // 8] for text in texts[::11]]
     rows = dict(enumerate(of(*texts)))
-    found = near_duplicates(rows, ["text"], block)
+    found = near_duplicates(rows, ["text"], block, Compared(TextClassification(), ["text", "label"]))
     shingles = [shingles_of(text, block.shingle) for text in texts]
     wanted, kept = set(), list[int]()
     for at, own in enumerate(shingles):
@@ -91,7 +93,7 @@ def test_nearly_the_same_text_with_another_label_or_another_question_stays(tmp_p
         {"text": f"{text}!", "text_pair": "值得买吗", "label": "neg"},
         {"text": text, "text_pair": "什么时候发货呢", "label": "pos"},
     ]
-    assert by_rules(tmp_path, rows, near_duplicates={}).rows == rows
+    assert by_rules(tmp_path, rows, "pair-classification", near_duplicates={}).rows == rows
 
 
 def damaged(text: str) -> str:
@@ -282,7 +284,7 @@ def test_answers_move_with_what_stands_before_them(tmp_path: Path) -> None:
         {"question": "Where?", "context": context, "answers": {"text": ["Ulm"], "answer_start": [39]}},
         {"question": "Who?", "context": context, "answers": {"text": ["example"], "answer_start": [6]}},
     ]
-    found = by_rules(tmp_path, rows, personal_data=["email"])
+    found = by_rules(tmp_path, rows, "question-answering", personal_data=["email"])
     (row,) = found.rows
     (start,), (answer,) = row["answers"]["answer_start"], row["answers"]["text"]
     assert row["context"] == "Ask [email] or Ann, who lives in Ulm."
@@ -298,7 +300,7 @@ def test_answers_of_test_rows_move_as_well_and_a_row_whose_answer_is_masked_in_p
         {"question": "What host?", "context": context, "answers": {"text": ["example"], "answer_start": [6]}},
         {"question": "Which address?", "context": context, "answers": {"text": ["a@example.com"], "answer_start": [4]}},
     ]
-    found = Cleaned(tmp_path, rows, {}, test)
+    found = Cleaned(tmp_path, rows, {}, test, task="question-answering")
     one, other = found.splits["test"].to_list()
     assert one["answers"] == {"text": ["Ulm"], "answer_start": [33]}
     assert other["answers"] == {"text": ["[email]"], "answer_start": [4]}
@@ -314,27 +316,27 @@ def test_test_rows_of_which_masks_would_leave_none_are_an_error(tmp_path: Path) 
     rows = [{"question": "Who?", "context": "Ask Bo.", "answers": {"text": ["Bo"], "answer_start": [4]}}]
     test = [{"question": "?", "context": "Ask a@example.com", "answers": {"text": ["example"], "answer_start": [6]}}]
     with pytest.raises(RecipeError, match=r"no test row is left: .* rules\.personal_data"):
-        Cleaned(tmp_path, rows, {}, test)
+        Cleaned(tmp_path, rows, {}, test, task="question-answering")
 
 
 def test_tokens_keep_their_number_and_messages_their_roles(tmp_path: Path) -> None:
     tokens = [{"tokens": ["mail", "a@example.com", "now"], "tags": ["O", "B", "O"]}]
-    assert by_rules(tmp_path, tokens, personal_data=["email"]).rows == [
+    assert by_rules(tmp_path, tokens, "token-classification", personal_data=["email"]).rows == [
         {"tokens": ["mail", "[email]", "now"], "tags": ["O", "B", "O"]}
     ]
     (tmp_path / "judged").mkdir()
-    judged = Cleaned(tmp_path / "judged", [{"tokens": ["Hi"], "tags": ["O"]}], {}, tokens)
+    judged = Cleaned(tmp_path / "judged", [{"tokens": ["Hi"], "tags": ["O"]}], {}, tokens, task="token-classification")
     assert judged.splits["test"].to_list() == [{"tokens": ["mail", "[email]", "now"], "tags": ["O", "B", "O"]}]
     chat = [{"messages": [{"role": "user", "content": "I am a@example.com"}, {"role": "assistant", "content": "Hi"}]}]
     (tmp_path / "chat").mkdir()
-    (row,) = by_rules(tmp_path / "chat", chat, personal_data=["email"]).rows
+    (row,) = by_rules(tmp_path / "chat", chat, "chat", personal_data=["email"]).rows
     assert row["messages"] == [{"role": "user", "content": "I am [email]"}, {"role": "assistant", "content": "Hi"}]
 
 
 def test_columns_that_are_not_ours_are_cleaned_when_named(tmp_path: Path) -> None:
-    rows = [{"review": "a@example.com", "label": "a"}]
+    rows = [{"text": "b@example.com", "review": "a@example.com", "label": "a"}]
     block = {"columns": ["review"], "rules": NO_RULES | {"personal_data": ["email"]}}
-    assert Cleaned(tmp_path, rows, block).rows == [{"review": "[email]", "label": "a"}]
+    assert Cleaned(tmp_path, rows, block).rows == [{**rows[0], "review": "[email]"}]
 
 
 def test_images_beside_the_text_are_kept_bit_for_bit(tmp_path: Path) -> None:
@@ -347,7 +349,7 @@ def test_images_beside_the_text_are_kept_bit_for_bit(tmp_path: Path) -> None:
         Pillow.fromarray(picture).save(file, "PNG")
         rows.append({"image": {"bytes": file.getvalue(), "path": None}, "caption": "by a@example.com"})
     features = Features(image=Image(), caption=Value("string"))
-    found = Cleaned(tmp_path, [*rows, rows[0]], {}, features=features)
+    found = Cleaned(tmp_path, [*rows, rows[0]], {}, features=features, task="image-captioning")
     assert found.rows == [{**row, "caption": "by [email]"} for row in rows]
     assert found.splits["train"].features == features
     (line,) = found.dropped

@@ -3,14 +3,14 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from datasketch import MinHash, MinHashLSH
 
 from training.clean.block import NearDuplicates
+from training.clean.compared import Compared
 from training.clean.texts import Row, text_of
 from training.clean.verdict import Verdict
-from training.data.canonical import normal
 
 ANSWERS: Final = ("label", "tags")  # what people may disagree on for the same input
 _CHUNK: Final = 10_000
@@ -21,11 +21,11 @@ _TOKEN: Final = re.compile(rf"[{_DENSE}]|[^\W_{_DENSE}]+")  # a character of tho
 Rows = Mapping[int, Row]  # by their place among the training rows
 
 
-def conflicts(rows: Rows) -> dict[int, Verdict]:
+def conflicts(rows: Rows, compared: Compared) -> dict[int, Verdict]:
     """Rows that others contradict: the same input, another label."""
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for index, row in rows.items():
-        groups[normal(_without(row, ANSWERS))].append(index)
+        groups[compared.asked(row)].append(index)
     found: dict[int, Verdict] = {}
     for group in groups.values():
         labels = sorted({str(rows[index].get(name)) for index in group for name in ANSWERS if name in rows[index]})
@@ -35,29 +35,31 @@ def conflicts(rows: Rows) -> dict[int, Verdict]:
     return found
 
 
-def duplicates(rows: Rows) -> dict[int, Verdict]:
+def duplicates(rows: Rows, compared: Compared) -> dict[int, Verdict]:
     """All but the first of the rows that differ in case, spacing or Unicode form at most."""
     first: dict[str, int] = {}
     found: dict[int, Verdict] = {}
     for index, row in rows.items():
-        at = first.setdefault(normal(row), index)
+        at = first.setdefault(compared.row(row), index)
         if at != index:
             found[index] = Verdict("duplicate", 1.0, f"the same as row {at}")
     return found
 
 
-def held_out(rows: Rows, splits: Mapping[str, Iterable[Row]]) -> dict[int, Verdict]:
+def held_out(rows: Rows, splits: Mapping[str, Iterable[Row]], compared: Compared) -> dict[int, Verdict]:
     """Rows whose input is one that the model will be judged by: repaired and masked, they may have become it."""
-    where = {normal(_without(row, ANSWERS)): split for split, kept in splits.items() for row in kept}
+    where = {compared.asked(row): split for split, kept in splits.items() for row in kept}
     found: dict[int, Verdict] = {}
     for index, row in rows.items():
-        split = where.get(normal(_without(row, ANSWERS)))
+        split = where.get(compared.asked(row))
         if split is not None:
             found[index] = Verdict("held-out", 1.0, f"the same as a row of {split}")
     return found
 
 
-def near_duplicates(rows: Rows, columns: Sequence[str], block: NearDuplicates) -> dict[int, Verdict]:
+def near_duplicates(
+    rows: Rows, columns: Sequence[str], block: NearDuplicates, compared: Compared
+) -> dict[int, Verdict]:
     """Rows that are nearly the same as one before them that stays, in each of their text `columns`.
 
     MinHash says which to compare; they are then compared shingle by shingle, so that none is dropped that is further
@@ -68,7 +70,7 @@ def near_duplicates(rows: Rows, columns: Sequence[str], block: NearDuplicates) -
     rest: dict[int, str] = {}
     found: dict[int, Verdict] = {}
     for at, own, sketch in _sketched(rows, columns, block):
-        rest[at] = normal(_without(rows[at], columns))
+        rest[at] = compared.but(rows[at], columns)
         best = max(
             ((_likeness(own, shingles[other]), -other) for other in index.query(sketch) if rest[other] == rest[at]),
             default=(0.0, 0),
@@ -108,7 +110,3 @@ def _tagged(parts: Sequence[frozenset[str]]) -> Iterator[bytes]:
 def _likeness(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]]) -> float:
     """Jaccard's index of the column in which they differ most."""
     return min(len(a & b) / len(a | b) for a, b in zip(one, other, strict=True))
-
-
-def _without(row: Row, names: Sequence[str]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in names}

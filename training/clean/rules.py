@@ -8,6 +8,7 @@ from typing import Any
 
 from training.clean import duplicates
 from training.clean.block import Rules
+from training.clean.compared import Compared
 from training.clean.mojibake import repaired, unreadable
 from training.clean.personal import masking
 from training.clean.texts import Row, misplaced, rewritten, whole
@@ -58,7 +59,12 @@ def mask(rows: Sequence[Row], columns: Sequence[str], rules: Rules) -> Ruled:
 
 
 def apply(
-    rows: Sequence[Row], held_out: Mapping[str, Iterable[Row]], columns: Sequence[str], rules: Rules, beside: Path
+    rows: Sequence[Row],
+    held_out: Mapping[str, Iterable[Row]],
+    columns: Sequence[str],
+    rules: Rules,
+    beside: Path,
+    compared: Compared,
 ) -> Ruled:
     """Rewrite what is rewritten, and drop what breaks a rule; `held_out` are the other splits' rows."""
     ruled = Ruled(dict(enumerate(rows)))
@@ -68,15 +74,16 @@ def apply(
         text = whole(row, columns)
         if verdict := next(filter(None, (judge(text) for judge in judges)), None):
             ruled.dropped[index] = verdict
-    contradicted = duplicates.conflicts(ruled.kept)
+    contradicted = duplicates.conflicts(ruled.kept, compared)
     ruled.conflicts = len(contradicted)
     if rules.conflicts == "drop":
         ruled.dropped.update(contradicted)
     if rules.duplicates:
-        ruled.dropped.update(duplicates.held_out(ruled.kept, held_out))
-        ruled.dropped.update(duplicates.duplicates(ruled.kept))
-    if rules.near_duplicates:
-        ruled.dropped.update(duplicates.near_duplicates(ruled.kept, columns, rules.near_duplicates))
+        ruled.dropped.update(duplicates.held_out(ruled.kept, held_out, compared))
+        ruled.dropped.update(duplicates.duplicates(ruled.kept, compared))
+    # A table has text only in what was taken along.
+    if rules.near_duplicates and (texts := [name for name in columns if name in compared.own]):
+        ruled.dropped.update(duplicates.near_duplicates(ruled.kept, texts, rules.near_duplicates, compared))
     return ruled
 
 

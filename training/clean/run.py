@@ -15,11 +15,14 @@ from training.block import RecipeError
 from training.clean import bands, rules
 from training.clean.block import Clean
 from training.clean.check import check
+from training.clean.compared import Compared
 from training.clean.rules import Ruled
 from training.clean.texts import Row, columns_of, whole
 from training.clean.verdict import Verdict
 from training.data.canonical import row_id
+from training.data.columns import own_columns
 from training.stage import ROWS, Work
+from training.tasks.open import open_task
 
 DROPPED: Final = "dropped.jsonl"
 TRAIN: Final = "train"
@@ -38,6 +41,8 @@ def run(work: Work) -> dict[str, Any]:
     splits = load_from_disk(str(work.rows))
     before: list[Row] = splits[TRAIN].to_list()
     judging: dict[str, list[Row]] = {name: part.to_list() for name, part in splits.items() if name != TRAIN}
+    task = open_task(work.recipe.task)
+    compared = Compared(task, own_columns(task, work.recipe))
     columns = columns_of(splits[TRAIN].column_names, block.columns)
     rows = dict(enumerate(before))
     dropped: dict[int, Verdict] = {}
@@ -46,7 +51,7 @@ def run(work: Work) -> dict[str, Any]:
     if block.rules is not None:
         masked = {name: rules.mask(part, columns, block.rules) for name, part in judging.items()}
         held_out = {name: part.kept.values() for name, part in masked.items()}
-        ruled = rules.apply(before, held_out, columns, block.rules, work.recipe.folder)
+        ruled = rules.apply(before, held_out, columns, block.rules, work.recipe.folder, compared)
         rows, dropped = ruled.rows, ruled.dropped
         outcome["rules"] = {**ruled.counts(), "dropped": _reasons(dropped)}
         outcome["held_out"] = {name: _counts(part) for name, part in masked.items()}

@@ -1,0 +1,32 @@
+"""What makes rows the same: nothing but the columns that the task works with, as in data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.clean.texts import Row
+from training.data.canonical import normal
+from training.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Compared:
+    """`own` are those columns: what a recipe takes along beside them makes no difference."""
+
+    task: Task
+    own: Sequence[str]
+
+    def row(self, row: Row) -> str:
+        """The same for rows that are the same."""
+        return normal(self._part(row))
+
+    def asked(self, row: Row) -> str:
+        """The same for rows that ask the same of a model, whatever they want for an answer."""
+        return normal(self.task.asked(self._part(row)))
+
+    def but(self, row: Row, columns: Sequence[str]) -> str:
+        """The same for rows that differ in `columns` alone."""
+        return normal({name: value for name, value in self._part(row).items() if name not in columns})
+
+    def _part(self, row: Row) -> dict[str, Any]:
+        return {name: row[name] for name in self.own}
