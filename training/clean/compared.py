@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.clean.texts import Row
-from training.data.canonical import normal
+from training.data.canonical import normal, row_id
 from training.tasks.base import Task
 
 
@@ -15,6 +15,10 @@ class Compared:
 
     task: Task
     own: Sequence[str]
+
+    def id(self, row: Row) -> str:
+        """What a row is called in the lists of suspects and in answers about them."""
+        return row_id(self._part(row))
 
     def row(self, row: Row) -> str:
         """The same for rows that are the same."""

@@ -19,7 +19,6 @@ from training.clean.compared import Compared
 from training.clean.rules import Ruled
 from training.clean.texts import Row, columns_of, whole
 from training.clean.verdict import Verdict
-from training.data.canonical import row_id
 from training.data.columns import own_columns
 from training.stage import ROWS, Work
 from training.tasks.open import open_task
@@ -68,9 +67,9 @@ def run(work: Work) -> dict[str, Any]:
         if those:  # a split that had none stays as it is
             splits[name] = Dataset.from_list([dict(row) for row in those], splits[name].features)
     with (work.folder / DROPPED).open("w", encoding="utf-8") as file:
-        file.writelines(_lines(TRAIN, before, rows, dropped))
+        file.writelines(_lines(TRAIN, before, rows, dropped, compared))
         for name, part in masked.items():
-            file.writelines(_lines(name, judging[name], part.rows, part.dropped))
+            file.writelines(_lines(name, judging[name], part.rows, part.dropped, compared))
     _save(splits, work.folder / ROWS)
     work.say(f"clean: {len(kept)} of {len(rows)} training rows are left")
     return {"rows": {"before": len(rows), "after": len(kept)}, "dropped": _reasons(dropped), **outcome}
@@ -119,10 +118,12 @@ def _reasons(dropped: Mapping[int, Verdict]) -> dict[str, int]:
     return dict(Counter(verdict.reason for verdict in dropped.values()).most_common())
 
 
-def _lines(split: str, before: Sequence[Row], rows: Mapping[int, Row], dropped: Mapping[int, Verdict]) -> Iterator[str]:
+def _lines(
+    split: str, before: Sequence[Row], rows: Mapping[int, Row], dropped: Mapping[int, Verdict], compared: Compared
+) -> Iterator[str]:
     """One for each dropped row, as it was rewritten, with the id and the place in its split that it had in the data."""
     for index, verdict in sorted(dropped.items()):
-        line = {"id": row_id(before[index]), "split": split, "index": index, **asdict(verdict), "row": rows[index]}
+        line = {"id": compared.id(before[index]), "split": split, "index": index, **asdict(verdict), "row": rows[index]}
         yield json.dumps(line, ensure_ascii=False, default=lambda data: b64encode(data).decode()) + "\n"
 
 
