@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,13 @@ class Cleaned:
         held_out: Sequence[dict[str, Any]] = (),
         features: Features | None = None,
         task: str = "text-classification",
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         recipe = Recipe.model_validate(
             {
                 "name": "tried",
                 "task": task,
-                "model": {"base": "none"},
+                "model": {"base": "none", "config": config or {}},
                 "datasets": [{"path": "none"}],
                 "clean": block,
             }

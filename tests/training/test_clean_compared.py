@@ -1,6 +1,9 @@
 """What of a row clean compares: the same as data, after it has changed the text."""
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.training.clean_stage import Cleaned, by_rules, of
 from training.data.canonical import row_id
@@ -33,3 +36,33 @@ def test_a_dropped_row_has_the_id_that_suspects_and_answers_know_it_by(tmp_path:
     (line,) = by_rules(tmp_path, rows, length={"min": 20}).dropped
     assert line["id"] == row_id({"text": texts[0]})
     assert line["row"] == rows[0]
+
+
+@pytest.mark.parametrize(
+    ("task", "asked", "answers", "conflicting"),
+    [
+        ("pair-classification", {"text": "x", "text_pair": "y"}, {"label": ["a", "b"]}, 2),
+        ("token-classification", {"tokens": ["May", "left"]}, {"tags": [["O", "O"], ["B-PER", "O"]]}, 0),
+        ("tabular-classification", {"width": 1.0, "text": "taken along"}, {"label": ["a", "b"]}, 0),
+        ("masked-lm", {"text": "x", "text_pair": "taken along"}, {"label": ["so is", "this"]}, 0),
+    ],
+)
+def test_rows_contradict_each_other_where_an_input_has_one_label(
+    tmp_path: Path, task: str, asked: dict[str, Any], answers: dict[str, list[Any]], conflicting: int
+) -> None:
+    rows = [{**asked, name: answer} for name, given in answers.items() for answer in given]
+    block = {"rules": {"conflicts": "keep", "duplicates": False}}
+    found = Cleaned(tmp_path, rows, block, task=task, config={"columns": ["width"]})
+    assert found.outcome["rules"]["conflicting_rows"] == conflicting
+
+
+def test_rows_that_may_have_several_answers_stay_with_each_of_them(tmp_path: Path) -> None:
+    rows = [{"tokens": ["May", "left"], "tags": [tag, "O"]} for tag in ("O", "B-PER")]
+    assert Cleaned(tmp_path, rows, {}, task="token-classification").rows == rows
+
+
+def test_rows_of_numbers_are_no_near_duplicates_for_what_is_taken_along(tmp_path: Path) -> None:
+    rows = [{"width": 1.0, "text": "taken along", "label": "a"}] * 2
+    block = {"rules": {"duplicates": False}}
+    found = Cleaned(tmp_path, rows, block, task="tabular-classification", config={"columns": ["width"]})
+    assert found.rows == rows

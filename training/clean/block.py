@@ -50,7 +50,8 @@ class Rules(Block):
 
     `mojibake`: `repair` drops what cannot be repaired, `drop` drops all. `personal_data` is masked, the row kept, in
     validation and test rows as well; phone numbers without a country's code are looked for in `phone_regions`.
-    `conflicts` are rows with the same text and different labels: `drop` drops them all, `keep` counts them.
+    `conflicts` are rows with the same text and different labels, where a text has one: `drop` drops them all, `keep`
+    counts them.
     """
 
     mojibake: Literal["repair", "drop"] | None = "repair"

@@ -11,8 +11,9 @@ from training.clean.block import NearDuplicates
 from training.clean.compared import Compared
 from training.clean.texts import Row, text_of
 from training.clean.verdict import Verdict
+from training.data.canonical import LABEL
+from training.data.columns import one_label
 
-ANSWERS: Final = ("label", "tags")  # what people may disagree on for the same input
 _CHUNK: Final = 10_000
 # Scripts without spaces: kana, Chinese characters, hangul.
 _DENSE: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -22,13 +23,15 @@ Rows = Mapping[int, Row]  # by their place among the training rows
 
 
 def conflicts(rows: Rows, compared: Compared) -> dict[int, Verdict]:
-    """Rows that others contradict: the same input, another label."""
+    """Rows that others contradict: the same input, another label, where the task knows one alone for an input."""
+    if not one_label(compared.task):
+        return {}
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for index, row in rows.items():
         groups[compared.asked(row)].append(index)
     found: dict[int, Verdict] = {}
     for group in groups.values():
-        labels = sorted({str(rows[index].get(name)) for index in group for name in ANSWERS if name in rows[index]})
+        labels = sorted({rows[index][LABEL] for index in group})
         if len(labels) > 1:
             why = Verdict("conflict", float(len(labels)), f"the same text is labelled {' and '.join(labels)}")
             found.update(dict.fromkeys(group, why))

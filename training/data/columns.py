@@ -38,6 +38,14 @@ def takes_numbers(task: "Task") -> bool:
     return task.name.startswith("tabular")
 
 
+def one_label(task: "Task") -> bool:
+    """Whether an input has one label, so that rows with others contradict it.
+
+    A few numbers do not settle a label as a text or an image does: equal ones with others are no mistake.
+    """
+    return "label" in task.columns and not takes_numbers(task)
+
+
 def own_columns(task: "Task", recipe: "Recipe") -> list[str]:
     """The columns that the task works with; a recipe may take others along."""
     return [*task.columns, *(recipe.model.config.get("columns", ()) if takes_numbers(task) else ())]

@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict, Features
 
 from training.block import RecipeError
 from training.data.canonical import LABEL, fingerprint
-from training.data.columns import kind_of, own_columns, takes_numbers
+from training.data.columns import kind_of, one_label, own_columns
 from training.data.duplicates import deduplicate
 from training.data.gather import gather
 from training.data.rows import Dropped, Found
@@ -32,9 +32,7 @@ def run(work: Work) -> dict[str, Any]:
     gathered = gather(recipe, task)
     rows, dropped = gathered.rows, gathered.dropped
     if recipe.split.deduplicate:
-        # A few numbers do not settle a label as a text or an image does: equal ones with others are no mistake.
-        one_label = LABEL in task.columns and not takes_numbers(task)
-        rows, again = deduplicate(rows, own_columns(task, recipe), one_label)
+        rows, again = deduplicate(rows, own_columns(task, recipe), one_label(task))
         dropped = dropped + again
         if not rows:
             raise RecipeError(f"split: {again[0].reason}, and so it is with all rows: `deduplicate: false` keeps them")
