@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.training.clean_stage import Cleaned, by_rules, of
+from training.block import RecipeError
 from training.data.canonical import row_id
 
 LONG = "The plot is thin, the acting is good and the music is better than both of them"
@@ -59,6 +60,12 @@ def test_rows_contradict_each_other_where_an_input_has_one_label(
 def test_rows_that_may_have_several_answers_stay_with_each_of_them(tmp_path: Path) -> None:
     rows = [{"tokens": ["May", "left"], "tags": [tag, "O"]} for tag in ("O", "B-PER")]
     assert Cleaned(tmp_path, rows, {}, task="token-classification").rows == rows
+
+
+def test_numbers_alone_are_nothing_to_clean(tmp_path: Path) -> None:
+    rows = [{"width": 1.0, "target": 2.0}] * 2
+    with pytest.raises(RecipeError, match=r"no column is known to hold text: .*leave clean out"):
+        Cleaned(tmp_path, rows, {}, task="tabular-regression", config={"columns": ["width"]})
 
 
 def test_rows_of_numbers_are_no_near_duplicates_for_what_is_taken_along(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from training.clean.compared import Compared
 from training.clean.rules import Ruled
 from training.clean.texts import Row, columns_of, whole
 from training.clean.verdict import Verdict
-from training.data.columns import own_columns
+from training.data.columns import own_columns, takes_numbers
 from training.stage import ROWS, Work
 from training.tasks.open import open_task
 
@@ -42,7 +42,8 @@ def run(work: Work) -> dict[str, Any]:
     judging: dict[str, list[Row]] = {name: part.to_list() for name, part in splits.items() if name != TRAIN}
     task = open_task(work.recipe.task)
     compared = Compared(task, own_columns(task, work.recipe))
-    columns = columns_of(splits[TRAIN].column_names, block.columns)
+    numbers = compared.own if takes_numbers(task) else ()
+    columns = columns_of([name for name in splits[TRAIN].column_names if name not in numbers], block.columns)
     rows = dict(enumerate(before))
     dropped: dict[int, Verdict] = {}
     masked: dict[str, Ruled] = {}

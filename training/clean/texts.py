@@ -21,7 +21,8 @@ def columns_of(there: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
             raise RecipeError(f"clean.columns: the rows have no {name!r}{nearest(name, there)}")
     found = tuple(wanted) or tuple(name for name in TEXTS if name in there)
     if not found:
-        raise RecipeError(f"clean: none of the columns {', '.join(there)} is known to hold text: name it in 'columns'")
+        others = f" of {', '.join(there)}" if there else ""
+        raise RecipeError(f"clean: no column{others} is known to hold text: name it in 'columns', or leave clean out")
     return found
 
 
