@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from training import strict_yaml
 from training.block import RecipeError, check_keys
 from training.export.layout import RECIPE, write_recipe
 from training.pipeline import STAGES, plan
@@ -23,7 +24,7 @@ WHOLE: dict[str, Any] = {
 def written(folder: Path, recipe: Any) -> Path:
     (folder / "rows.csv").write_text("text,label\nx,y\n")
     path = folder / "recipe.yaml"
-    path.write_text(recipe if isinstance(recipe, str) else yaml.safe_dump(recipe))
+    path.write_text(recipe if isinstance(recipe, str) else strict_yaml.dump(recipe))
     return path
 
 
@@ -86,7 +87,7 @@ def test_the_recipe_in_an_artifact_reads_back_as_what_was_done(tmp_path: Path) -
         "distributed": {"processes": 2},
         "peft": {"type": "lora"},
     }
-    for whole in (changed(**blocks), changed(clean={"rules": None}), WHOLE):
+    for whole in (changed(**blocks), changed(clean={"rules": None}), changed(description="1e5"), WHOLE):
         recipe = load(written(tmp_path, whole))
         (tmp_path / "artifact").mkdir(exist_ok=True)
         write_recipe(recipe, tmp_path / "artifact")

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
+from training import strict_yaml
 from training.artifact import sha256
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def copy_folder(trained: Path, folder: Path) -> None:
 def write_recipe(recipe: "Recipe", folder: Path) -> None:
     """The recipe with all its defaults, which is what was done: also what is null, as that turns a default off."""
     given = recipe.model_dump(mode="json", by_alias=True)
-    (folder / RECIPE).write_text(yaml.safe_dump(given, sort_keys=False, allow_unicode=True))
+    (folder / RECIPE).write_text(strict_yaml.dump(given))
 
 
 def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:

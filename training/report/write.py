@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from training import strict_yaml
 from training.report import markdown, page
 from training.report.content import Listing, Section, Text
 from training.report.sections import augment, clean, data, evaluate, export, overview, profile, register, train
@@ -42,4 +41,4 @@ def render(
 
 def _yaml(recipe: "Recipe") -> str:
     given = recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+    return strict_yaml.dump(given)
