@@ -196,10 +196,16 @@ def test_the_line_for_another_node_sets_its_threads_and_can_be_typed_in_a_shell(
     assert words == f"3 {' '.join(command(block, spec, 1)[1:])}\n"
 
 
-@pytest.mark.parametrize(("task", "words"), [("object-detection", "are lists"), ("embedding", "a loss of its own")])
-def test_what_the_sharded_loop_cannot_train_is_refused(task: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("task", "model", "words"),
+    [
+        ("object-detection", {"config": {"model_type": "yolos"}}, "are lists"),
+        ("embedding", MODEL, "a loss of its own"),
+    ],
+)
+def test_what_the_sharded_loop_cannot_train_is_refused(task: str, model: dict[str, Any], words: str) -> None:
     with pytest.raises(RecipeError, match=f"{task} .*{words}, which ddp .*, but not fsdp"):
-        check(recipe(task=task, distributed={"strategy": "fsdp", "processes": 2}))
+        check(recipe(task=task, model=model, distributed={"strategy": "fsdp", "processes": 2}))
 
 
 @pytest.mark.parametrize(
