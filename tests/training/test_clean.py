@@ -13,8 +13,8 @@ from tests.training.clean_stage import NO_RULES, Cleaned, by_rules, chinese, eng
 from tests.training.data_stage import recipe
 from training.block import RecipeError
 from training.clean.block import NearDuplicates
-from training.clean.compared import Compared
 from training.clean.duplicates import near_duplicates, shingles_of
+from training.data.compared import Compared
 from training.pipeline import plan
 from training.recipe import load
 from training.report.sections.clean import section
@@ -49,13 +49,14 @@ def test_contradicting_rows_can_be_kept_and_are_counted(tmp_path: Path) -> None:
     assert found.outcome["rules"]["conflicting_rows"] == 2
 
 
-def test_near_duplicates_are_those_that_comparing_all_with_all_finds() -> None:
+def test_near_duplicates_are_those_that_comparing_all_with_all_finds(tmp_path: Path) -> None:
     block = NearDuplicates(threshold=0.6)
     texts = list(dict.fromkeys(row["text"] for row in chinese()[:600]))
     # Reviews that people copied and changed: a sentence added, a word taken away.
     texts += [f"{text}推荐" for text in texts[::7]] + [text[: -len(text) // 8] for text in texts[::11]]
     rows = dict(enumerate(of(*texts)))
-    found = near_duplicates(rows, ["text"], block, Compared(TextClassification(), ["text", "label"]))
+    compared = Compared(TextClassification(), recipe(tmp_path, datasets=[{"path": "none"}]))
+    found = near_duplicates(rows, ["text"], block, compared)
     shingles = [shingles_of(text, block.shingle) for text in texts]
     wanted, kept = set(), list[int]()
     for at, own in enumerate(shingles):

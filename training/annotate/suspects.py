@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from training.annotate.label_studio import interface, task_of
 from training.annotate.quick import quick
 from training.block import RecipeError
-from training.data.canonical import LABEL, row_id
+from training.data.canonical import LABEL
+from training.data.compared import Compared
 from training.data.run import DROPPED
 from training.pipeline import Step, plan
 from training.stage import ROWS
@@ -42,17 +43,18 @@ class Suspect:
 def export(recipe: "Recipe", work: Path, out: Path, limit: int) -> dict[str, Any]:
     """Write Label Studio's tasks to `out`, the most suspect first, and its labelling interface beside it."""
     task = open_task(recipe.task)
+    compared = Compared(task, recipe)
     if LABEL not in task.columns or not {"text", "image"} & task.columns.keys():
         raise RecipeError(f"task: suspects are found among labelled texts and images, {task.name} has none")
     steps = {step.name: step for step in plan(recipe, work, until="train")}
     data = replace(steps["data"], needed={})  # nothing is trained here
     read = data.run({}, lambda line: None)["read"]
     doubts = list(_doubtful(steps, task, recipe.seed))
-    found = [*_contradictions(data.folder, task), *sorted(doubts, key=lambda suspect: suspect.quality)]
+    found = [*_contradictions(data.folder, compared), *sorted(doubts, key=lambda suspect: suspect.quality)]
     labels = sorted({suspect.row[LABEL] for suspect in found} | _labels(data.folder))
     shown = "text" if "text" in task.columns else "image"
     tasks = [
-        task_of(_id(one.row, task), one.row, one.split, one.quality, one.scores, one.model, shown)
+        task_of(compared.id(one.row), one.row, one.split, one.quality, one.scores, one.model, shown)
         for one in found[:limit]
     ]
     out.write_text(json.dumps(tasks, indent=1, ensure_ascii=False))
@@ -108,7 +110,7 @@ def _judged(
         yield Suspect(rows[index], splits[index], float(quality[index]), scores, model)
 
 
-def _contradictions(folder: Path, task: Task) -> Iterator[Suspect]:
+def _contradictions(folder: Path, compared: Compared) -> Iterator[Suspect]:
     """One of each group of equal texts that were dropped for their different labels."""
     seen: set[str] = set()
     for line in (folder / DROPPED).read_text().splitlines():
@@ -116,14 +118,10 @@ def _contradictions(folder: Path, task: Task) -> Iterator[Suspect]:
         if (
             dropped["kind"] == "contradiction"
             and "image" not in dropped["row"]
-            and (row := _id(dropped["row"], task)) not in seen
+            and (row := compared.id(dropped["row"])) not in seen
         ):
             seen.add(row)
             yield Suspect(dropped["row"], "none", 0.0, {}, "contradiction")
-
-
-def _id(row: Mapping[str, Any], task: Task) -> str:
-    return row_id({name: row[name] for name in task.columns})
 
 
 def _labels(folder: Path) -> set[str]:

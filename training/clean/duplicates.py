@@ -8,11 +8,11 @@ from typing import Final
 from datasketch import MinHash, MinHashLSH
 
 from training.clean.block import NearDuplicates
-from training.clean.compared import Compared
 from training.clean.texts import Row, text_of
 from training.clean.verdict import Verdict
 from training.data.canonical import LABEL
 from training.data.columns import one_label
+from training.data.compared import Compared
 
 _CHUNK: Final = 10_000
 # Scripts without spaces: kana, Chinese characters, hangul.

@@ -8,12 +8,12 @@ from typing import Any
 
 from training.clean import duplicates
 from training.clean.block import Rules
-from training.clean.compared import Compared
 from training.clean.mojibake import repaired, unreadable
 from training.clean.personal import masking
 from training.clean.texts import Row, misplaced, rewritten, whole
 from training.clean.verdict import Rule, Verdict
 from training.clean.wording import block_rule, language_rule, length_rule, read_phrases
+from training.data.compared import Compared
 
 
 @dataclass

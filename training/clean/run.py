@@ -15,11 +15,11 @@ from training.block import RecipeError
 from training.clean import bands, rules
 from training.clean.block import Clean
 from training.clean.check import check
-from training.clean.compared import Compared
 from training.clean.rules import Ruled
 from training.clean.texts import Row, columns_of, whole
 from training.clean.verdict import Verdict
-from training.data.columns import own_columns, takes_numbers
+from training.data.columns import takes_numbers
+from training.data.compared import Compared
 from training.stage import ROWS, Work
 from training.tasks.open import open_task
 
@@ -41,7 +41,7 @@ def run(work: Work) -> dict[str, Any]:
     before: list[Row] = splits[TRAIN].to_list()
     judging: dict[str, list[Row]] = {name: part.to_list() for name, part in splits.items() if name != TRAIN}
     task = open_task(work.recipe.task)
-    compared = Compared(task, own_columns(task, work.recipe))
+    compared = Compared(task, work.recipe)
     numbers = compared.own if takes_numbers(task) else ()
     columns = columns_of([name for name in splits[TRAIN].column_names if name not in numbers], block.columns)
     rows = dict(enumerate(before))

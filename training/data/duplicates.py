@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from training.data.block import SplitName
-from training.data.canonical import LABEL, normal
+from training.data.canonical import LABEL
+from training.data.columns import one_label
+from training.data.compared import Compared
 from training.data.rows import Dropped, Found
 
 # Where the data say which rows judge, those stay and their copies do not train.
@@ -14,18 +16,18 @@ _ORDER: Final[tuple[SplitName | None, ...]] = ("test", "validation", None, "trai
 Reasons = dict[int, tuple[str, str]]  # by place among the rows: the kind, and in full
 
 
-def deduplicate(rows: Sequence[Found], own: Sequence[str], one_label: bool) -> tuple[list[Found], list[Dropped]]:
-    """The rows to keep, in their order, and the others. Nothing but the columns `own`, the task's, is compared.
+def deduplicate(rows: Sequence[Found], compared: Compared) -> tuple[list[Found], list[Dropped]]:
+    """The rows to keep, in their order, and the others.
 
-    With `one_label` for an input, rows are the same whatever theirs is; where those to choose from disagree on it, none
+    Where an input has one label, rows are the same whatever theirs is; where those to choose from disagree on it, none
     is kept. Otherwise an input may have several answers, which are kept: but none where the data have it judge.
     """
     reasons: Reasons = {}
-    if one_label:
+    if one_label(compared.task):
         for group in _groups([found.asked for found in rows]):
             reasons |= _contradicting(rows, group) or _copies(rows, group)
     else:
-        for group in _groups([normal({name: found.row[name] for name in own}) for found in rows]):
+        for group in _groups([compared.row(found.row) for found in rows]):
             reasons |= _copies(rows, group)
         for group in _groups([found.asked for found in rows]):
             reasons = _judging(rows, group) | reasons

@@ -1,7 +1,7 @@
 """From a recipe's data sets to canonical rows: the task's columns, in the task's terms."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from training.block import RecipeError, nearest
 from training.data.annotations import answers
 from training.data.block import DatasetBlock, SplitName
-from training.data.canonical import LABEL, normal, row_id
+from training.data.canonical import LABEL
 from training.data.columns import kind_of, own_columns
+from training.data.compared import Compared
 from training.data.hub import SPLITS
 from training.data.labels import label_of, rules
 from training.data.opened import Source, placed, sources
@@ -37,7 +38,7 @@ class Gathered:
 def gather(recipe: "Recipe", task: "Task") -> Gathered:
     """The rows of all data sets, in the recipe's order. Raises RecipeError where one cannot be read as it stands."""
     gathered = Gathered()
-    own = own_columns(task, recipe)
+    compared = Compared(task, recipe)
     for index, block in enumerate(recipe.datasets):
         found = Gathered()
         others: list[Dropped] = []
@@ -53,13 +54,13 @@ def gather(recipe: "Recipe", task: "Task") -> Gathered:
         if block.annotations is not None:
             if LABEL not in task.columns:
                 raise RecipeError(f"datasets.{index}.annotations: rows of {task.name} have no label to put right")
-            _correct(found, answers(recipe.folder / Path(block.annotations).expanduser()), own)
+            _correct(found, answers(recipe.folder / Path(block.annotations).expanduser()), compared)
         if block.sample is not None and block.sample < len(found.rows):
             drawn = random.Random(recipe.seed).sample(range(len(found.rows)), block.sample)
             found.rows = [found.rows[one] for one in sorted(drawn)]
         for one in found.rows:
             _check(one, task)
-            one.asked = normal(task.asked({name: one.row[name] for name in own}))
+            one.asked = compared.asked(one.row)
         gathered.rows += found.rows
         gathered.dropped += found.dropped
         gathered.read += found.read
@@ -76,11 +77,11 @@ def _check(found: Found, task: "Task") -> None:
         raise RecipeError(f"datasets: {found.source}, row {found.number}: {error}") from error
 
 
-def _correct(gathered: Gathered, by_id: Mapping[str, str], own: Sequence[str]) -> None:
+def _correct(gathered: Gathered, by_id: Mapping[str, str], compared: Compared) -> None:
     """Put people's answers in the place of the labels."""
     unmet = dict(by_id)
     for found in gathered.rows:
-        row = row_id({name: found.row[name] for name in own})
+        row = compared.id(found.row)
         if (label := by_id.get(row)) is not None:
             unmet.pop(row, None)
             gathered.corrected += label != found.row[LABEL]

@@ -12,7 +12,8 @@ from datasets import Dataset, DatasetDict, Features
 
 from training.block import RecipeError
 from training.data.canonical import LABEL, fingerprint
-from training.data.columns import kind_of, one_label, own_columns
+from training.data.columns import kind_of
+from training.data.compared import Compared
 from training.data.duplicates import deduplicate
 from training.data.gather import gather
 from training.data.rows import Dropped, Found
@@ -32,7 +33,7 @@ def run(work: Work) -> dict[str, Any]:
     gathered = gather(recipe, task)
     rows, dropped = gathered.rows, gathered.dropped
     if recipe.split.deduplicate:
-        rows, again = deduplicate(rows, own_columns(task, recipe), one_label(task))
+        rows, again = deduplicate(rows, Compared(task, recipe))
         dropped = dropped + again
         if not rows:
             raise RecipeError(f"split: {again[0].reason}, and so it is with all rows: `deduplicate: false` keeps them")

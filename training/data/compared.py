@@ -1,20 +1,21 @@
-"""What makes rows the same: nothing but the columns that the task works with, as in data."""
+"""What makes rows the same: nothing but the columns that the task works with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from training.clean.texts import Row
-from training.data.canonical import normal, row_id
-from training.tasks.base import Task
+from training.data.canonical import Row, normal, row_id
+from training.data.columns import own_columns
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
+    from training.tasks.base import Task
 
 
-@dataclass(frozen=True)
 class Compared:
     """`own` are those columns: what a recipe takes along beside them makes no difference."""
 
-    task: Task
-    own: Sequence[str]
+    def __init__(self, task: "Task", recipe: "Recipe") -> None:
+        self.task, self.own = task, own_columns(task, recipe)
 
     def id(self, row: Row) -> str:
         """What a row is called in the lists of suspects and in answers about them."""
