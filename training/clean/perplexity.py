@@ -18,8 +18,7 @@ from training.tasks.source import pinned
 def open_model(block: Hard, beside: Path) -> tuple[Any, Any]:
     """The language model that the block names, and its tokenizer."""
     assert block.model is not None, "without a name there is none to open"
-    source, pin = pinned(block.model, block.revision, beside)
-    options = {**pin, **({"gguf_file": block.gguf_file} if block.gguf_file else {})}
+    source, options = pinned(block.model, block.revision, beside, block.gguf_file)
     tokenizer = AutoTokenizer.from_pretrained(source, **options)
     if _start(tokenizer) is None:
         raise RecipeError(f"clean.hard.model: {block.model} has no token that begins or ends a text")

@@ -13,7 +13,7 @@ from training.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Arrays, Model, Run, Task
 from training.tasks.network import start
-from training.tasks.source import pinned
+from training.tasks.source import base_source
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,7 @@ def start_extractor(recipe: "Recipe", *, plain: bool = False) -> Any:
         if CONFIG_MAPPING[kind] not in FEATURE_EXTRACTOR_MAPPING:
             raise RecipeError(f"model.config.model_type: {kind} hears no sounds: wav2vec2, hubert, wavlm ...")
         return FEATURE_EXTRACTOR_MAPPING[CONFIG_MAPPING[kind]](**given)
-    source, pin = pinned(recipe.model.base, recipe.model.revision, recipe.folder)
+    source, pin = base_source(recipe)
     return AutoFeatureExtractor.from_pretrained(source, **pin, **given)
 
 

@@ -11,7 +11,7 @@ from training.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Arrays, Model, Run, Task
 from training.tasks.network import start
-from training.tasks.source import pinned
+from training.tasks.source import base_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ def start_processor(recipe: "Recipe", *, plain: bool = False) -> Any:
     given = {} if plain else recipe.model.processor
     if recipe.model.base is None:
         return ViTImageProcessorPil(**given)
-    source, pin = pinned(recipe.model.base, recipe.model.revision, recipe.folder)
+    source, pin = base_source(recipe)
     return AutoImageProcessor.from_pretrained(source, **pin, **given)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from training.tasks.source import pinned
+from training.tasks.source import base_source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,12 +33,10 @@ def start(
     if block.base is None:
         return opens.from_config(transformers.AutoConfig.for_model(**settings), **options)
     options |= settings
-    if block.gguf_file:
-        options["gguf_file"] = block.gguf_file
     if labels or more:
         # A base that was trained for something else brings a head of another shape, which is drawn anew.
         options["ignore_mismatched_sizes"] = True
-    source, pin = pinned(block.base, block.revision, recipe.folder)
+    source, pin = base_source(recipe)
     network = opens.from_pretrained(source, **pin, **options)
     return _plain(network) if block.gguf_file else network
 

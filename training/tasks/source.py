@@ -2,8 +2,12 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training.block import RecipeError
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
 
 PACKAGE = "package:"
 
@@ -24,17 +28,23 @@ def locate(source: str, beside: Path) -> str:
     return source
 
 
-def pinned(source: str, revision: str | None, beside: Path) -> tuple[str, dict[str, str]]:
-    """What `locate` finds, and what `from_pretrained` takes beside it for a commit, a tag or a branch of the hub.
+def pinned(source: str, revision: str | None, beside: Path, gguf_file: str | None = None) -> tuple[str, dict[str, str]]:
+    """What `locate` finds, and what `from_pretrained` takes beside it: a commit, a tag or a branch of the hub, and the
+    file in it.
 
     Raises RecipeError where the source lies here, whose state no revision says.
     """
     found = locate(source, beside)
-    if revision is None:
-        return found, {}
-    if Path(found).is_dir():
+    if revision is not None and Path(found).is_dir():
         raise RecipeError(f"{source} lies on this machine and has no revisions: take its revision out of the recipe")
-    return found, {"revision": revision}
+    return found, {name: value for name, value in (("revision", revision), ("gguf_file", gguf_file)) if value}
+
+
+def base_source(recipe: "Recipe") -> tuple[str, dict[str, str]]:
+    """The same for the recipe's base, which it has."""
+    block = recipe.model
+    assert block.base is not None, "a model from 'config' alone has none"
+    return pinned(block.base, block.revision, recipe.folder, block.gguf_file)
 
 
 def _in_package(source: str) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from training.block import RecipeError
 from training.tasks.base import Arrays, Model, Run, Task
 from training.tasks.network import start
-from training.tasks.source import pinned
+from training.tasks.source import base_source, pinned
 
 if TYPE_CHECKING:
     import torch
@@ -115,5 +115,4 @@ def tokenizer_source(recipe: "Recipe") -> tuple[str, dict[str, str]]:
         return pinned(block.tokenizer, block.tokenizer_revision, recipe.folder)
     if block.base is None:
         raise RecipeError("model.tokenizer: a model from 'config' alone needs one, such as that of a base")
-    source, pin = pinned(block.base, block.revision, recipe.folder)
-    return source, {**pin, **({"gguf_file": block.gguf_file} if block.gguf_file else {})}
+    return base_source(recipe)

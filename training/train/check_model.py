@@ -12,7 +12,7 @@ from training.tasks.base import Task
 from training.tasks.image import require_whole, start_processor
 from training.tasks.image_segmentation import ImageSegmentation
 from training.tasks.object_detection import ObjectDetection
-from training.tasks.source import pinned
+from training.tasks.source import base_source, pinned
 from training.tasks.text import start_tokenizer
 
 if TYPE_CHECKING:
@@ -27,13 +27,11 @@ def check_model(recipe: "Recipe", task: Task) -> None:
         if source is not None:
             with _told(f"model.{key}"):
                 pinned(source, revision, recipe.folder)
-    if block.revision is not None:
-        _config_class(recipe)  # or a revision that is not there would be missed after the data are cleaned
+    if block.config or block.revision is not None:  # a revision that is not there is missed now, not after the data
+        _check_config(_config_class(recipe), block.config, "model.config")
     if block.tokenizer_revision is not None:
         with _told("model.tokenizer"):
             start_tokenizer(recipe)
-    if block.config:
-        _check_config(_config_class(recipe), block.config, "model.config")
     if block.processor:
         _check_processor(recipe, task)
     if isinstance(task, ImageSegmentation | ObjectDetection):
@@ -61,10 +59,9 @@ def _config_class(recipe: "Recipe") -> type:
 def _of_base(recipe: "Recipe", **changes: Any) -> Any:
     from transformers import AutoConfig
 
-    assert recipe.model.base is not None
     with _told("model.base"):
-        source, pin = pinned(recipe.model.base, recipe.model.revision, recipe.folder)
-        return AutoConfig.from_pretrained(source, gguf_file=recipe.model.gguf_file, **pin, **changes)
+        source, pin = base_source(recipe)
+        return AutoConfig.from_pretrained(source, **pin, **changes)
 
 
 def _named(model_type: Any, where: str) -> type:
