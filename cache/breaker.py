@@ -14,8 +14,8 @@ class State(IntEnum):
 class Breaker:
     """Opens after `failures` in a row; after `open_s` seconds it lets one call through, which closes it or doesn't.
 
-    A call for which `allow()` was true reports `succeeded()` or `failed()`. A probe that never reports is given up
-    after another `open_s`.
+    After a call for which `allow()` was true, call `record_success()` or `record_failure()`. A probe of which neither
+    is ever said is given up after another `open_s`.
     """
 
     def __init__(self, failures: int, open_s: float, clock: Callable[[], float] = monotonic) -> None:
@@ -37,12 +37,12 @@ class Breaker:
         self._probe_at = now + self._open_s
         return True
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         # A call from before the breaker opened may come back late; it too says that things are well again.
         self.state = State.CLOSED
         self._failures = 0
 
-    def failed(self) -> bool:
+    def record_failure(self) -> bool:
         """Count a failure; true where this one opened the breaker."""
         self._failures += 1
         if self.state is State.OPEN or self._failures < self._limit:

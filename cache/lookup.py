@@ -1,4 +1,4 @@
-"""What became of one request for a value: for whoever traces it, and nobody else asks."""
+"""What happened in one lookup, noted down for tracing alone."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 @dataclass(slots=True, eq=False)
 class Lookup:
-    """Filled in while `get_or_compute` goes on; times are monotonic seconds. `owner` is the asker's own business.
+    """Filled in by `fetch_or_compute`; times are monotonic seconds. `owner` is what others find in `joined`.
 
-    Who joins what another one has begun learns that one's owner, and nothing about stores.
+    For a request that joins another one's computation, `joined` is that one's owner, and nothing is said of stores.
     """
 
     owner: Any
     outcome: Literal["hit", "miss", "join"] | None = None  # None while it goes on
-    store: Literal["memory", "redis"] | None = None  # where a hit was found
+    store: Literal["redis"] | None = None  # where a hit was found
     joined: Any = None
     asked: float | None = None  # when the shared store was
     answered: float | None = None  # and when it had answered

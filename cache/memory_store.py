@@ -57,7 +57,7 @@ class MemoryStore:
         self.keep(key, value, ttl_s)
 
     async def release(self, key: bytes) -> None:
-        """Nothing to do: within one process the response cache itself sees to single flight."""
+        """Does nothing: within a process the response cache itself computes each value once."""
 
     async def close(self) -> None:
         self._entries.clear()

@@ -1,4 +1,4 @@
-"""Answers in Redis or Valkey, shared between processes. Whatever becomes of the server, no request fails by it."""
+"""Answers in Redis or Valkey, shared between processes. No failure of the server fails a request."""
 
 import asyncio
 import os
@@ -11,20 +11,20 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError
 
-from cache import frame
 from cache.breaker import Breaker
+from cache.frame import Seal
 from cache.stats import CacheStats
-from cache.store import HELD, Entry, Held
+from cache.store import LEASED, Entry, Leased
 
 T = TypeVar("T")
-_Waiting = list[tuple[bytes, asyncio.Future[Entry | Held | None]]]
+_Waiting = list[tuple[bytes, asyncio.Future[Entry | Leased | None]]]
 
-PREFIX: Final = b"headrace:1:"
 _BATCH: Final = 32  # keys per lookup: what they hold must arrive within one operation's time limit
 _CONNECTIONS: Final = 16
 
 # For each key its frame and the milliseconds it has left; where there is none, leave our lease there and say nil. One
 # script, so that it is one round trip and one command's worth of the client's time for any number of keys.
+# ARGV: how long a lease lasts, then one for each key.
 _LOOK_UP: Final = """
 local replies = {}
 for i, key in ipairs(KEYS) do
@@ -34,7 +34,7 @@ for i, key in ipairs(KEYS) do
     replies[2 * i] = redis.call('PTTL', key)
   else
     -- pcall: a server that is full refuses the lease, but the other keys have their answers
-    redis.pcall('SET', key, ARGV[1], 'PX', ARGV[2])
+    redis.pcall('SET', key, ARGV[i + 1], 'PX', ARGV[1])
     replies[2 * i - 1] = false
     replies[2 * i] = 0
   end
@@ -49,11 +49,19 @@ class RedisStore:
 
     An operation that takes longer than `timeout_s`, connecting included, is given up; `breaker` keeps a failing server
     from being asked. Then `get` is None, and `set` and `release` do nothing. A lease lasts `lease_s` seconds at most.
-    Raises ValueError where `url` is not one of Redis.
+    A value that `seal` does not verify, or whose time to live is longer than any we set, is ignored: `get` is None, and
+    `set` replaces it. Raises ValueError where `url` is not one of Redis.
     """
 
     def __init__(
-        self, url: str, *, timeout_s: float, lease_s: float, breaker: Breaker, stats: CacheStats | None = None
+        self,
+        url: str,
+        *,
+        seal: Seal,
+        timeout_s: float,
+        lease_s: float,
+        breaker: Breaker,
+        stats: CacheStats | None = None,
     ) -> None:
         self.stats = stats or CacheStats()
         # No retries and no time limits but ours; RESP2, whose handshake is the shortest and which every server speaks.
@@ -70,14 +78,15 @@ class RedisStore:
         self._client = Redis.from_pool(pool)
         self._timeout_s = timeout_s
         self._lease_ms = max(1, round(lease_s * 1000))
-        self._lease = frame.LEASE + os.urandom(16)
+        self._seal = seal
+        self._token = os.urandom(16)
         self._breaker = breaker
         self._waiting: _Waiting = []
         self._lookups: set[asyncio.Task[None]] = set()
 
-    async def get(self, key: bytes) -> Entry | Held | None:
+    async def get(self, key: bytes) -> Entry | Leased | None:
         loop = asyncio.get_running_loop()
-        found: asyncio.Future[Entry | Held | None] = loop.create_future()
+        found: asyncio.Future[Entry | Leased | None] = loop.create_future()
         self._waiting.append((key, found))
         if len(self._waiting) == 1:
             # What else is asked in this turn of the loop goes along.
@@ -85,15 +94,20 @@ class RedisStore:
         return await found
 
     async def set(self, key: bytes, value: bytes, ttl_s: float) -> None:
-        await self._call(_check_set, "SET", PREFIX + key, frame.pack(key, value), "PX", max(1, round(ttl_s * 1000)))
+        await self._call(
+            _check_set, "SET", self._at(key), self._seal.pack(key, value), "PX", max(1, round(ttl_s * 1000))
+        )
 
     async def release(self, key: bytes) -> None:
-        await self._call(_ignore, "EVAL", _RELEASE, 1, PREFIX + key, self._lease)
+        await self._call(_ignore, "EVAL", _RELEASE, 1, self._at(key), self._seal.lease(key, self._token))
 
     async def close(self) -> None:
         if self._lookups:
             await asyncio.wait(self._lookups)
         await self._client.aclose()
+
+    def _at(self, key: bytes) -> bytes:
+        return self._seal.prefix + key
 
     def _send_lookups(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -103,9 +117,10 @@ class RedisStore:
             task.add_done_callback(self._lookups.discard)
 
     async def _look_up(self, waiting: _Waiting) -> None:
-        keys = [PREFIX + key for key, _ in waiting]
+        keys = [self._at(key) for key, _ in waiting]
+        leases = [self._seal.lease(key, self._token) for key, _ in waiting]
         read = partial(self._read_lookup, waiting)
-        answers = await self._call(read, "EVAL", _LOOK_UP, len(keys), *keys, self._lease, self._lease_ms)
+        answers = await self._call(read, "EVAL", _LOOK_UP, len(keys), *keys, self._lease_ms, *leases)
         abandoned = []
         for at, (key, found) in enumerate(waiting):
             answer = answers[at] if answers else None
@@ -117,23 +132,23 @@ class RedisStore:
             # Who asked is gone: don't let other processes wait for them.
             await self.release(key)
 
-    def _read_lookup(self, waiting: _Waiting, replies: list[Any]) -> list[Entry | Held | None]:
+    def _read_lookup(self, waiting: _Waiting, replies: list[Any]) -> list[Entry | Leased | None]:
         return [
             self._answer(key, reply, ttl_ms)
             for (key, _), reply, ttl_ms in zip(waiting, replies[::2], replies[1::2], strict=True)
         ]
 
-    def _answer(self, key: bytes, reply: bytes | None, ttl_ms: int) -> Entry | Held | None:
+    def _answer(self, key: bytes, reply: bytes | None, ttl_ms: int) -> Entry | Leased | None:
         ttl_s = ttl_ms / 1000
-        if reply is None or reply == self._lease:
+        if reply is None or reply == self._seal.lease(key, self._token):
             return None
-        if reply.startswith(frame.LEASE):
-            return HELD
-        value = frame.unpack(key, reply)
-        if value is None:
-            self.stats.redis_corrupt += 1
-            return None
-        return Entry(value, ttl_s)
+        value = self._seal.unpack(key, reply)
+        if value is not None and ttl_ms >= 0:
+            return Entry(value, ttl_s)
+        if value is None and 0 <= ttl_ms <= self._lease_ms and self._seal.is_lease(key, reply):
+            return LEASED
+        self.stats.redis_corrupt += 1
+        return None
 
     async def _call(self, read: Callable[[Any], T], *command: Any) -> T | None:
         """What `read` makes of the server's reply, or None where there was none that it could read."""
@@ -147,13 +162,13 @@ class RedisStore:
         except OutOfMemoryError:
             # It works and can be read: no reason to leave it alone.
             self.stats.redis_full += 1
-            self._breaker.succeeded()
+            self._breaker.record_success()
         except Exception:
             # Any exception: a server that answers rubbish gets all sorts of them out of its client and of `read`.
             self.stats.redis_errors += 1
-            self.stats.breaker_opened += self._breaker.failed()
+            self.stats.breaker_opened += self._breaker.record_failure()
         else:
-            self._breaker.succeeded()
+            self._breaker.record_success()
         self.stats.breaker_state = self._breaker.state
         return result
 

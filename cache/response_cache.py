@@ -1,21 +1,23 @@
 """One answer for equal requests: from memory, from the shared store, or computed, once at a time."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, Literal
 
 from cache.lookup import Lookup
 from cache.memory_store import MemoryStore
 from cache.stats import CacheStats
-from cache.store import HELD, Entry, Store
+from cache.store import LEASED, Entry, Store
 
 Outcome = Literal["hit", "miss"]
 
 # How long to wait before asking again for what another process is computing: short at first, as models are fast.
 _FIRST_POLL_S: Final = 0.002
 _LAST_POLL_S: Final = 0.02
+_TOLD_AT_ONCE: Final = 32
 
 
 @dataclass(slots=True, eq=False)
@@ -25,10 +27,30 @@ class _Flight:
     task: asyncio.Task[tuple[bytes, Outcome]]
     owner: Any
     waiters: int = 0
+    joined: deque[asyncio.Future[tuple[bytes, Outcome]]] = field(default_factory=deque)
+
+    def wake_joined(self) -> None:
+        """Hand the outcome to those that joined, a few in each turn of the loop, as each then writes an answer."""
+        for _ in range(min(_TOLD_AT_ONCE, len(self.joined))):
+            self._tell(self.joined.popleft())
+        if self.joined:
+            asyncio.get_running_loop().call_soon(self.wake_joined)
+
+    def _tell(self, waiting: asyncio.Future[tuple[bytes, Outcome]]) -> None:
+        if waiting.done():  # its client is gone
+            return
+        if self.task.cancelled():
+            waiting.cancel()
+        elif (error := self.task.exception()) is not None:
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(self.task.result())
 
 
 class ResponseCache:
     """Values are opaque bytes. Nothing is raised but what a computation raises; `stats` counts what happened.
+
+    Callers `peek` first, which takes no task, and `fetch_or_compute` what is not in memory.
 
     Without `shared` it is this process's memory alone. Values over `max_value_bytes` are not cached. At most
     `max_writes` writes to `shared` are under way at once, further ones are dropped.
@@ -60,35 +82,36 @@ class ResponseCache:
             self.stats.hits_memory += 1
         return value
 
-    async def get_or_compute(
-        self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]], lookup: Lookup | None = None
+    async def fetch_or_compute(
+        self,
+        key: bytes,
+        ttl_s: float,
+        compute: Callable[[], Awaitable[bytes]],
+        lookup: Lookup | None = None,
+        *,
+        anew: bool = False,
     ) -> tuple[bytes, Outcome]:
-        """The value under `key`, from `compute` where it isn't cached, and then cached for `ttl_s` seconds.
+        """The value under `key`, which `peek` did not find: from the shared store, or else from `compute`.
 
-        Whoever asks while it is being computed waits for the same computation, and gets its exception if it raises. It
-        is cancelled when the last of them is. With a `ttl_s` of 0 nothing is cached or shared. `lookup` is told how it
-        went.
+        It is then cached for `ttl_s` seconds. Whoever asks while it is being computed waits for the same computation,
+        and gets its exception if it raises. It is cancelled when the last of them is. `lookup` is filled in. With
+        `anew` a cached value is computed again and replaced, for callers that could not read it.
         """
-        value = self.peek(key)
-        if value is not None:
-            _decide(lookup, "hit", "memory")
-            return value, "hit"
-        if ttl_s <= 0:
-            self.stats.misses += 1
-            _decide(lookup, "miss")
-            return await compute(), "miss"
         flight = self._flights.get(key)
         if flight is None:
-            task = asyncio.create_task(self._find(key, ttl_s, compute, lookup))
+            task = asyncio.create_task(self._find(key, ttl_s, compute, lookup, anew))
             flight = self._flights[key] = _Flight(task, lookup and lookup.owner)
-            flight.task.add_done_callback(lambda _: self._forget(key, flight))
+            flight.task.add_done_callback(lambda _: self._land(key, flight))
+            answer = asyncio.shield(flight.task)
         else:
             self.stats.joins += 1
             if lookup is not None:
                 lookup.outcome, lookup.joined = "join", flight.owner
+            answer = asyncio.get_running_loop().create_future()
+            flight.joined.append(answer)
         flight.waiters += 1
         try:
-            return await asyncio.shield(flight.task)
+            return await answer
         finally:
             flight.waiters -= 1
             if flight.waiters == 0 and not flight.task.done():
@@ -105,9 +128,10 @@ class ResponseCache:
         await self._memory.close()
 
     async def _find(
-        self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]], lookup: Lookup | None
+        self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]], lookup: Lookup | None, anew: bool
     ) -> tuple[bytes, Outcome]:
-        if self._shared is not None and (entry := await self._ask(self._shared, key, lookup)) is not None:
+        shared = None if anew else self._shared
+        if shared is not None and (entry := await self._ask(shared, key, lookup)) is not None:
             self.stats.hits_redis += 1
             self._memory.keep(key, entry.value, min(ttl_s, entry.ttl_s))
             _decide(lookup, "hit", "redis")
@@ -129,16 +153,16 @@ class ResponseCache:
         return value, "miss"
 
     async def _ask(self, shared: Store, key: bytes, lookup: Lookup | None) -> Entry | None:
-        """The shared entry; None, once it is for us to compute it."""
+        """The shared entry; None where this process is to compute it."""
         if lookup is not None:
             lookup.asked = monotonic()
         found = await shared.get(key)
-        if found is HELD:
+        if found is LEASED:
             self.stats.lease_waits += 1
             if lookup is not None:
                 lookup.waited = True
             give_up, pause = monotonic() + self._lease_s, _FIRST_POLL_S
-            while found is HELD and monotonic() < give_up:
+            while found is LEASED and monotonic() < give_up:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LAST_POLL_S)
                 found = await shared.get(key)
@@ -158,13 +182,15 @@ class ResponseCache:
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
+    def _land(self, key: bytes, flight: _Flight) -> None:
+        self._forget(key, flight)
+        flight.wake_joined()
+
     def _forget(self, key: bytes, flight: _Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
 
 
-def _decide(
-    lookup: Lookup | None, outcome: Literal["hit", "miss"], store: Literal["memory", "redis"] | None = None
-) -> None:
+def _decide(lookup: Lookup | None, outcome: Literal["hit", "miss"], store: Literal["redis"] | None = None) -> None:
     if lookup is not None:
         lookup.outcome, lookup.store, lookup.decided = outcome, store, monotonic()

@@ -21,7 +21,7 @@ class CacheStats:
     dropped_writes: int = 0  # writes to Redis that were not begun: too many were under way
     redis_errors: int = 0  # operations that timed out, failed, or were answered with an error or with rubbish
     redis_full: int = 0  # writes that Redis refused for lack of memory
-    redis_corrupt: int = 0  # values that were not what had been written
+    redis_corrupt: int = 0  # values and leases that none of us had written
     redis_skipped: int = 0  # operations that were not sent, as the breaker was open
     breaker_opened: int = 0
 

@@ -13,19 +13,19 @@ class Entry:
     ttl_s: float
 
 
-class Held(Enum):
+class Leased(Enum):
     """There is no entry, but another process holds the lease on computing it."""
 
-    HELD = 0
+    LEASED = 0
 
 
-HELD: Final = Held.HELD
+LEASED: Final = Leased.LEASED
 
 
 class Store(Protocol):
     """Values by key, each for a time. A store may forget at any time; none of this ever raises."""
 
-    async def get(self, key: bytes) -> Entry | Held | None:
+    async def get(self, key: bytes) -> Entry | Leased | None:
         """The entry under `key`. None: the caller is to compute it, and holds the lease where the store has leases."""
         ...
 

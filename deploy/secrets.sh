@@ -19,3 +19,4 @@ secret postgres_password "$(random)"
 secret valkey_password "$(random)"
 secret headrace_database_url "postgresql://headrace:$(cat secrets/postgres_password)@postgres/headrace"
 secret headrace_cache_redis_url "redis://:$(cat secrets/valkey_password)@valkey:6379/0"
+secret headrace_cache_secret "$(random)" # what gateways sign the answers with that they keep in Valkey

@@ -2,15 +2,16 @@
 
 import logging
 import os
+import socket
 from contextlib import suppress
-
-import uvicorn
 
 from cache.settings import CacheSettings
 from gateway.app import create_app
-from gateway.parts import open_parts
+from gateway.composition import compose
+from gateway.serving import IDLE_S, GatewayServer, bind
 from gateway.settings import GatewaySettings
-from model_service.protocol import logs, server, tracing
+from service import logs, server, tracing_settings
+from service.limits import ConnectionLimits
 from storage.settings import StorageSettings
 
 DRAIN_S = 30
@@ -23,15 +24,19 @@ def main() -> None:
     secrets = os.environ.get("HEADRACE_SECRETS_DIR")
     settings = GatewaySettings(_secrets_dir=secrets)
     storage, caching = StorageSettings(_secrets_dir=secrets), CacheSettings(_secrets_dir=secrets)
-    tracer = tracing.open_tracer(tracing.TracingSettings(_secrets_dir=secrets), "headrace-gateway")
-    app = create_app(open_parts(settings, storage, caching, tracer))
-    listening = server.listen(settings.host, settings.port)
-    gateway = uvicorn.Server(server.config(app, settings.host, settings.port, drain_s=DRAIN_S))
+    tracer = tracing_settings.open_tracer(tracing_settings.TracingSettings(_secrets_dir=secrets), "headrace-gateway")
+    components = compose(settings, storage, caching, tracer)
+    app = create_app(components)
+    shared = None if settings.listen_fd is None else socket.socket(fileno=settings.listen_fd)
+    listening = shared or bind(settings.host, settings.port)
+    limits = ConnectionLimits(per_address=settings.connections_per_address or None, proxies=settings.proxies)
+    config = server.config(app, settings.host, settings.port, drain_s=DRAIN_S - int(IDLE_S), limits=limits)
+    gateway = GatewayServer(config, components.membership, settings.start_timeout_s, shared, settings.accept_after_s)
     server.leave_start_up_alone()
     log.info("gateway on %s", server.url_of(listening))
     with suppress(KeyboardInterrupt):
         gateway.run(sockets=[listening])
-    if not gateway.started:
+    if not gateway.started and not gateway.should_exit:
         raise SystemExit(f"the gateway could not start on {server.url_of(listening)}")
 
 

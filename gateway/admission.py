@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from model_service.protocol.errors import TooManyRequests
+from wire.errors import TooManyRequests
 
 
 class Admission:
@@ -14,14 +14,18 @@ class Admission:
         self.limit = limit
         self.in_flight = 0
 
-    def __enter__(self) -> None:
+    def check(self) -> None:
+        """Raise TooManyRequests where there is no place now, without taking one."""
         if self.in_flight >= self.limit:
             raise TooManyRequests(f"{self.limit} requests are being served, which is the limit", retry_after=1)
+
+    def __enter__(self) -> None:
+        self.check()
         self.in_flight += 1
 
     @contextmanager
-    def left(self) -> Iterator[None]:
-        """Give the place back for as long as the block lasts, as one who waits is not being served."""
+    def yield_place(self) -> Iterator[None]:
+        """Free the place while the block lasts: a request that waits for a model is not being served."""
         self.in_flight -= 1
         try:
             yield

@@ -3,37 +3,64 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Final
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from gateway.api import admin, errors, meta, oip, oip_models, openai, openapi, repository
-from gateway.api.endpoint import Decode, InferenceEndpoint
-from gateway.api.huggingface import HuggingFace
+from gateway.api import admin, bodies, errors, huggingface, meta, oip, oip_models, openai, openapi, repository
+from gateway.api.endpoint import InferenceEndpoint
+from gateway.api.guarded_router import MAX_JSON_BYTES
+from gateway.api.question import Decode
 from gateway.auth import admin_access
-from gateway.parts import Parts
-from model_service.protocol.server import HotFirst
+from gateway.composition import Components
+from service.asgi import Receive, Scope, Send, headers_of, id_of
+from service.fast_path import FastPathApplication
+from service.metrics_page import MetricsPage
+from service.origin import OriginCheck
+from wire import headers as names
+from wire.errors import ServingError, UnsupportedEncoding
+
+# What `/openapi.json` says of the protocols whose routes stand in `_fast_path_routes`.
+_DESCRIPTIONS: Final = (oip.describe, openai.describe, huggingface.describe)
 
 
-class _Application(HotFirst, FastAPI):
+class _Application(FastPathApplication, FastAPI):
     """FastAPI for everything but the hot path."""
 
+    async def others(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await super().others(scope, receive, send)
+        if scope["method"] == "HEAD" and "GET" in errors.methods(self, scope["path"]):
+            scope, send = {**scope, "method": "GET"}, bodies.without_body(send)
+        try:
+            scope, receive = bodies.inflate(bodies.hide_length(scope), receive)
+        except UnsupportedEncoding as error:
+            return await self.refuse(scope, send, error)
+        await super().others(scope, receive, send)
 
-def create_app(parts: Parts) -> FastAPI:
-    """The whole application over these parts; it closes them when it ends."""
+    async def refuse(self, scope: Scope, send: Send, error: ServingError) -> None:
+        await errors.refuse(scope, send, error, [(names.REQUEST_ID, id_of(headers_of(scope)))])
+
+
+def create_app(components: Components) -> FastAPI:
+    """The whole application over these components; it closes them when it ends."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        membership = asyncio.create_task(parts.membership.run())
+        await components.siblings.open()
+        membership = asyncio.create_task(components.membership.run())
         yield
+        await components.siblings.close()
         membership.cancel()
         with suppress(asyncio.CancelledError):
             await membership
-        parts.client.close()
-        await parts.cache.close()
-        await parts.database.close()
-        await asyncio.to_thread(parts.tracer.close)
+        components.client.close()
+        await components.cache.close()
+        await components.database.close()
+        await asyncio.to_thread(components.tracer.close)
 
     app = _Application(
         title=meta.NAME,
@@ -46,39 +73,55 @@ def create_app(parts: Parts) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     errors.install(app)
-    app.hot = _hot_routes(parts)
-    app.router.routes[:0] = app.hot  # for what else comes to their paths: a GET is told that it should be a POST
-    settings = parts.settings
+    app.fast_path_routes = _fast_path_routes(components)
+    # Once more, for other methods on their paths: a GET is told that it should be a POST.
+    app.router.routes[:0] = [
+        *app.fast_path_routes,
+        Route("/metrics", MetricsPage(components.siblings.figures), methods=["GET"]),
+    ]
+    settings = components.settings
+    app.origins = OriginCheck(settings.host, settings.hosts, settings.cors_origins)
     access = admin_access(settings.admin_token, settings.host)
     for router in (
-        oip_models.router(parts.membership, parts.client),
-        repository.router(parts.membership, parts.registry, access, settings.max_timeout_ms / 1000),
-        openai.router(parts.registry),
-        admin.router(parts.registry, parts.artifacts, parts.membership, access, settings.max_file_bytes),
-        openapi.router(app.openapi, parts.membership),
-        meta.router(parts.metrics.registry),
+        oip_models.router(components.membership, components.client, components.siblings),
+        repository.router(components.membership, components.registry, access, settings.max_timeout_ms / 1000),
+        openai.router(components.registry),
+        admin.router(components.registry, components.artifacts, components.membership, access, settings.max_file_bytes),
+        openapi.router(app.openapi, _DESCRIPTIONS, components.membership),
+        meta.router(),
     ):
-        app.include_router(router, dependencies=[Depends(_identified)], max_body_size=settings.max_body_bytes)
+        app.include_router(
+            router, dependencies=[Depends(_add_request_id)], max_body_size=min(MAX_JSON_BYTES, settings.max_body_bytes)
+        )
     return app
 
 
-def _hot_routes(parts: Parts) -> list[Route]:
+def _fast_path_routes(components: Components) -> list[Route]:
     # Routes are matched one after the other: the most called come first.
     def route(path: str, protocol: str, decode: Decode) -> Route:
         endpoint = InferenceEndpoint(
-            protocol, decode, parts.gateway, parts.metrics, parts.requests, parts.limits, parts.tracer, path
+            protocol,
+            decode,
+            components.gateway,
+            metrics=components.metrics,
+            requests=components.requests,
+            limits=components.limits,
+            tracer=components.tracer,
+            route=path,
         )
         return Route(path, endpoint, methods=["POST"])
 
+    json = components.settings.json_limits
+    decode = partial(oip.decode, limits=json)
     return [
-        route("/v2/models/{model}/infer", "oip", oip.decode),
-        route("/v2/models/{model}/versions/{version}/infer", "oip", oip.decode),
-        route("/v1/embeddings", "openai", openai.Embeddings(parts.membership)),
-        route("/models/{model}", "huggingface", HuggingFace(parts.membership)),
+        route("/v2/models/{model}/infer", "oip", decode),
+        route("/v2/models/{model}/versions/{version}/infer", "oip", decode),
+        route("/v1/embeddings", "openai", openai.Embeddings(components.membership, json)),
+        route("/models/{model}", "huggingface", huggingface.HuggingFace(components.membership, json)),
     ]
 
 
-async def _identified(request: Request, response: Response) -> None:
+async def _add_request_id(request: Request, response: Response) -> None:
     response.headers["x-request-id"] = errors.request_id(request)
 
 

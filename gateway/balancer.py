@@ -1,11 +1,11 @@
 """Chooses a replica: the one with the fewest outstanding requests among those that are well."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from model_service.protocol.address import address_of
-from model_service.protocol.errors import WorkerUnavailable
+from service.address import address_of
+from wire.errors import WorkerUnavailable
 
 EJECT_S = 1.0  # after the first connection failure; doubles with each further one
 EJECT_MAX_S = 30.0
@@ -27,6 +27,7 @@ class Replica:
     failures: int = 0  # connection failures in a row
     ejected_until: float = 0.0
     healthy: bool = True  # what the last health check said
+    answered_at: float | None = None  # when it was last found well, in monotonic seconds
 
     @classmethod
     def at(cls, url: str, id: str | None = None) -> "Replica":
@@ -34,12 +35,12 @@ class Replica:
         host, port = address_of(url)
         return cls(id or url, url, host, port)
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """It answered, so whatever was wrong with its connections is over."""
         self.failures = 0
         self.ejected_until = 0.0
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """A connection to it failed: leave it alone for a while, longer each time."""
         self.ejected_until = monotonic() + min(EJECT_S * 2**self.failures, EJECT_MAX_S)
         self.failures += 1
@@ -54,8 +55,8 @@ class Balancer:
     def __init__(self) -> None:
         self._turn = 0
 
-    def choose(self, replicas: Sequence[Replica], avoid: Replica | None = None) -> Replica:
-        """A replica for one request, not `avoid` where there is another.
+    def choose(self, replicas: Sequence[Replica], avoid: Collection[Replica] = ()) -> Replica:
+        """A replica for one request, none of `avoid` where there is another.
 
         Where none is well, all are tried again: a wrong verdict must not refuse what might be answered.
         Raises WorkerUnavailable where there is none at all.
@@ -63,9 +64,9 @@ class Balancer:
         if not replicas:
             raise WorkerUnavailable(retry_after=1)
         now = monotonic()
-        candidates = [r for r in replicas if r.available(now) and r is not avoid]
+        candidates = [r for r in replicas if r.available(now) and r not in avoid]
         if not candidates:
-            candidates = [r for r in replicas if r is not avoid] or list(replicas)
+            candidates = [r for r in replicas if r not in avoid] or list(replicas)
         self._turn += 1
         start = self._turn % len(candidates)
         return min(candidates[start:] + candidates[:start], key=_outstanding)

@@ -1,10 +1,10 @@
-"""What a trace says of the response cache, told after the fact by what the lookup left behind."""
+"""The spans of the response cache, recorded after the lookup from what it has noted down (`cache.lookup.Lookup`)."""
 
 from time import monotonic
 from typing import Final
 
 from cache.lookup import Lookup
-from model_service.protocol.tracing import Attributes, Span
+from wire.spans import Attributes, Span
 
 CACHE: Final = "headrace.cache"  # hit, miss or join
 STORE: Final = "headrace.cache.store"  # memory or redis, where it was a hit
@@ -13,14 +13,16 @@ _REDIS: Final[Attributes] = {"db.system.name": "redis"}
 
 
 def record_peek(span: Span, began: float) -> None:
-    """An answer that was in memory."""
+    """Record a hit in this process's memory."""
     span.begin("cache", began, {CACHE: "hit", STORE: "memory"}).end(monotonic())
 
 
 def record_lookup(span: Span, began: float, lookup: Lookup, error: str | None = None) -> None:
-    """A lookup, without what it computed; or the whole wait for a computation that it joined, linked to whose that was.
+    """Record a lookup as a span `cache`, and its question to Redis as a span in it.
 
-    `error` is what it failed with; the failure of its own computation isn't the cache's.
+    After a miss the span ends before the computation begins. For a request that joined another one's computation it
+    lasts until the answer is there, and is linked to that other request. `error` is the class of the exception that
+    ended the request; after a miss it came from the computation, so the span is not marked as failed.
     """
     links = [lookup.joined] if lookup.joined is not None else []
     cache = span.begin("cache", began, links=links)

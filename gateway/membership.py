@@ -3,16 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 
 from gateway.balancer import Replica
-from gateway.connection import ConnectionFailed
 from gateway.routing import RouteTable, build_table
 from gateway.worker_client import WorkerClient
-from model_service.protocol.address import address_of
+from service.address import address_of
+from service.http_client import ConnectionFailed
 from storage.errors import StorageError
 from storage.registry import Registry
-from storage.views import ReplicaView
+from storage.views import ModelView, ReplicaView
+from wire.headers import REPLICA
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +22,10 @@ log = logging.getLogger(__name__)
 class Membership:
     """Reads the registry every `refresh_s`; `table` is what requests are routed by.
 
-    A replica is alive while its heartbeat counts on, timed by this process's own clock while it can read the registry.
-    With `upstream`, a load balancer stands between: a version is routed to once it is loaded on every living replica,
-    as any may be asked. One that still starts is not asked, as it does not say ready.
+    A replica is alive while its heartbeat counts on, timed by this process's own clock while it can read the registry,
+    and while it answers its health checks: a registry that cannot be written is no sign of a worker's death.
+    With `upstream`, a load balancer stands between, which checks their health: a version is routed to once it is loaded
+    on every living replica, as any may be asked. One that still starts is not asked, as it does not say ready.
     """
 
     def __init__(
@@ -35,6 +38,10 @@ class Membership:
         health_interval_s: float,
         upstream: str | None = None,
     ) -> None:
+        # Called with what was read in hand, before it counts: whoever reads the registry now knows no less.
+        self.tell_siblings: Callable[[], Awaitable[None]] = _nobody
+        # Likewise before a worker counts that was not ready: whoever checks it now finds it ready as well.
+        self.have_siblings_check: Callable[[], Awaitable[None]] = _nobody
         self.table = RouteTable()
         self.replicas: dict[str, Replica] = {}
         self._registry = registry
@@ -46,25 +53,39 @@ class Membership:
         self._beats: dict[str, tuple[int, float]] = {}  # the heartbeat last seen, and when it was new
         self._read_at = monotonic()
         self._nowhere: set[str] = set()  # workers whose URL leads nowhere, which has been said
-        self._reading = asyncio.Lock()
+        self._begun = self._stored = 0  # reads of the registry: how many have begun, and which one counts
 
     async def run(self) -> None:
         """Refresh and check health until cancelled. Whatever goes wrong is logged and tried again."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_repeat("reading the registry", self.refresh, self._refresh_s))
             if self._upstream is None:
-                tasks.create_task(_repeat("checking the workers", self._check_all, self._health_interval_s))
+                check = partial(self._check_all, self.have_siblings_check)
+                tasks.create_task(_repeat("checking the workers", check, self._health_interval_s / 2))
 
     async def refresh(self) -> None:
-        """Read the registry once. Raises what the database raises."""
-        async with self._reading:  # or what was read earlier could be stored later
-            snapshot = await self._registry.snapshot()
-            living = self._living(self._somewhere(snapshot.replicas))
-            self._follow(living)
-            self.table = build_table(snapshot.models, self._ready(living), self.table)
+        """Read the registry once, and have siblings read it. Raises what the database raises."""
+        await self._read(self.tell_siblings)
+
+    async def read(self) -> None:
+        """Read the registry once, as a sibling has. Raises what the database raises."""
+        await self._read(_nobody)
+
+    async def _read(self, tell: Callable[[], Awaitable[None]]) -> None:
+        self._begun += 1
+        number = self._begun
+        snapshot = await self._registry.snapshot()
+        await tell()
+        if number < self._stored:  # what was read earlier must not be stored later
+            return
+        self._stored = number
+        living = self._select_living(self._somewhere(snapshot.replicas))
+        self._follow(living)
+        self.table = build_table(snapshot.models, self._ready(living), self.table, _alone(living))
+        self._learn(snapshot.models, living)
 
     def _somewhere(self, views: Sequence[ReplicaView]) -> list[ReplicaView]:
-        """Those whose URL can be asked: one row that makes no sense must not hide the others."""
+        """Those whose URL is valid; a row that is not is logged and left out, so that it does not hide the others."""
         nowhere = {}
         for view in views:
             try:
@@ -76,10 +97,12 @@ class Membership:
         self._nowhere = set(nowhere)
         return [view for view in views if view.id not in nowhere]
 
-    def _living(self, views: Sequence[ReplicaView]) -> list[ReplicaView]:
+    def _select_living(self, views: Sequence[ReplicaView]) -> list[ReplicaView]:
         now = monotonic()
         # Whoever could not read the registry does not know who lived meanwhile, and they could not write it either.
         blind = max(0.0, now - self._read_at - 2 * self._refresh_s)
+        if self._upstream is not None and not any(self._beats.get(v.id, (None, 0.0))[0] != v.beat for v in views):
+            blind = now - self._read_at  # not one of them could write: that is the registry's fault, not theirs
         self._read_at = now
         self._beats = {
             view.id: (
@@ -88,40 +111,84 @@ class Membership:
             )
             for view in views
         }
-        return [v for v in views if not v.draining and now - self._beats[v.id][1] < self._timeout_s]
+        return [v for v in views if not v.draining and now - self._last_sign(v.id) < self._timeout_s]
+
+    def _last_sign(self, id: str) -> float:
+        """When a worker last gave a sign of life: by its heartbeat, or by answering."""
+        replica = self.replicas.get(id)
+        answered_at = None if replica is None else replica.answered_at
+        return max(self._beats[id][1], answered_at or 0.0)
 
     def _follow(self, living: Sequence[ReplicaView]) -> None:
-        """Known replicas keep their counters; new ones begin; those that are gone lose their connections."""
+        """Keep known replicas with their counters, add new ones, and close the connections to those that are gone."""
         before = self.replicas
         self.replicas = {v.id: before.get(v.id) or Replica.at(v.url, v.id) for v in living}
         for gone in before.keys() - self.replicas.keys():
             self._client.forget(before[gone].url)
 
     def _ready(self, living: Sequence[ReplicaView]) -> Mapping[int, tuple[Replica, ...]]:
-        holders: dict[int, list[Replica]] = {}
+        ready: dict[int, list[Replica]] = {}
         asked = [view for view in living if view.settled or self._upstream is None]
         for view in asked:
             for version_id, there in view.versions.items():
                 if there["state"] == "ready":
-                    holders.setdefault(int(version_id), []).append(self.replicas[view.id])
+                    ready.setdefault(int(version_id), []).append(self.replicas[view.id])
         if self._upstream is not None:
             self._upstream.workers = len(asked)
-            return {id: (self._upstream,) for id, held in holders.items() if len(held) == len(asked)}
-        return {id: tuple(held) for id, held in holders.items()}
+            return {id: (self._upstream,) for id, replicas in ready.items() if len(replicas) == len(asked)}
+        return {id: tuple(replicas) for id, replicas in ready.items()}
 
-    async def _check_all(self) -> None:
-        await asyncio.gather(*(self._check(replica) for replica in self.replicas.values()))
+    def _learn(self, models: Sequence[ModelView], living: Sequence[ReplicaView]) -> None:
+        """Refuse the inputs that have ended a process on one worker, so that they end none on another."""
+        refused = [
+            (id, there["refused"]) for view in living for id, there in view.versions.items() if "refused" in there
+        ]
+        if not refused:
+            return
+        targets = {
+            str(version.id): self.table.models[model.name].versions[str(version.number)]
+            for model in models
+            for version in model.versions
+        }
+        for id, inputs in refused:
+            if id in targets:
+                targets[id].refusals.learn(inputs)
 
-    async def _check(self, replica: Replica) -> None:
+    async def check(self) -> None:
+        """Check the workers once, as a sibling has."""
+        if self._upstream is None:
+            await self._check_all(_nobody)
+
+    async def _check_all(self, tell: Callable[[], Awaitable[None]]) -> None:
+        await asyncio.gather(*(self._check(replica, tell) for replica in self.replicas.values()))
+
+    async def _check(self, replica: Replica, tell: Callable[[], Awaitable[None]]) -> None:
+        silent = healthy = False
         try:
-            async with asyncio.timeout(self._health_interval_s):
+            async with asyncio.timeout(self._health_interval_s / 2):
                 reply = await self._client.request(replica, b"GET", b"/v2/health/ready")
-            healthy = reply.status == 200
+            # Another worker may have been given the same address since.
+            healthy = reply.status == 200 and reply.headers.get(REPLICA, replica.id.encode()) == replica.id.encode()
         except (ConnectionFailed, TimeoutError):
-            healthy = False
+            silent = True
+        if healthy:
+            replica.answered_at = monotonic()
+        elif silent and any(other.healthy for other in self.replicas.values() if other is not replica):
+            self._client.give_up(replica.url)  # what it was asked is asked of the others
+        if healthy and not replica.healthy:
+            await tell()
         if healthy != replica.healthy:
             log.warning("worker %s is %s", replica.url, "well again" if healthy else "not ready")
         replica.healthy = healthy
+
+
+async def _nobody() -> None:
+    """There are no siblings to tell."""
+
+
+def _alone(living: Sequence[ReplicaView]) -> set[int]:
+    """The versions whose rows a worker has found to depend on one another: their requests are not coalesced."""
+    return {int(id) for view in living for id, there in view.versions.items() if there.get("alone")}
 
 
 async def _repeat(what: str, act: Callable[[], Awaitable[None]], pause_s: float) -> None:

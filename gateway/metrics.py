@@ -1,21 +1,24 @@
 """What the gateway counts, in Prometheus' terms. Each process serves its own; Prometheus adds them up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from time import monotonic
 
-from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from cache.response_cache import ResponseCache
 from cache.stats import CacheStats
 from gateway.admission import Admission
-from gateway.gather import Gatherer
+from gateway.coalescing import Coalescer
 from gateway.membership import Membership
 from gateway.routing import ModelRoute, RouteTable
 from gateway.workers import Workers
+from service.budget import Budget
+from service.histogram import Histogram
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 Labels = tuple[str, str, str, str]
@@ -30,7 +33,7 @@ _CACHE_COUNTERS = {
     "dropped_writes": "Writes to Redis not begun, as too many were under way.",
     "redis_errors": "Operations of Redis that timed out or failed.",
     "redis_full": "Writes that Redis refused for lack of memory.",
-    "redis_corrupt": "Values in Redis that were not what had been written.",
+    "redis_corrupt": "Values and leases in Redis that no gateway of this platform had written.",
     "redis_skipped": "Operations not sent, as the breaker was open.",
     "breaker_opened": "How often the breaker opened.",
 }
@@ -45,22 +48,15 @@ class Metrics:
     """How many requests there were, and how long they took, by protocol, model, version and outcome."""
 
     def __init__(self) -> None:
-        # When a series began is one more for each, and nobody asks.
+        # No `_created` series: they would double the number of series, and nothing here reads them.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self._seconds = Histogram(
-            "headrace_gateway_request_seconds",
-            "Inference requests, from the arrival of the head to the end of the answer.",
-            ("protocol", "model", "version", "outcome"),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        # prometheus_client looks children up under a lock and by building a tuple of strings; a dict is 3 x faster.
-        self._timers: dict[Labels, Histogram] = {}
+        self.seconds: dict[Labels, Histogram] = {}
+        self.registry.register(_SecondsCollector(self.seconds))
 
-    def answered(
+    def record_answer(
         self, protocol: str, model: str, version: str, outcome: str, seconds: float, trace_id: str | None = None
     ) -> None:
         """`outcome` is hit, miss or bypass for an answer, or else the class of the error.
@@ -69,21 +65,43 @@ class Metrics:
         of a request that was recorded, 32 hexadecimal digits, becomes the exemplar of its bucket.
         """
         labels = (protocol, model, version, outcome)
-        timer = self._timers.get(labels)
-        if timer is None:
-            timer = self._timers[labels] = self._seconds.labels(*labels)
-        timer.observe(seconds, None if trace_id is None else {"trace_id": trace_id})
+        histogram = self.seconds.get(labels)
+        if histogram is None:
+            histogram = self.seconds[labels] = Histogram(SECONDS)
+        histogram.observe(seconds, trace_id)
 
 
-class PartsCollector:
-    """Reads what the gateway's parts count by themselves, when Prometheus asks."""
+class _SecondsCollector(Collector):
+    def __init__(self, histograms: Mapping[Labels, Histogram]) -> None:
+        self._histograms = histograms
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(
+            "headrace_gateway_request_seconds",
+            "Inference requests, from the arrival of the head to the end of the answer.",
+            labels=("protocol", "model", "version", "outcome"),
+        )
+        for labels, histogram in [*self._histograms.items()]:  # which grow meanwhile
+            family.add_metric(labels, histogram.buckets(), histogram.sum)
+        yield family
+
+
+class ComponentsCollector:
+    """Reads, when Prometheus asks, what the gateway's components have counted."""
 
     def __init__(
-        self, admission: Admission, cache: ResponseCache, gatherer: Gatherer, workers: Workers, membership: Membership
+        self,
+        admission: Admission,
+        budget: Budget,
+        cache: ResponseCache,
+        coalescer: Coalescer,
+        workers: Workers,
+        membership: Membership,
     ) -> None:
         self._admission = admission
+        self._budget = budget
         self._cache = cache
-        self._gatherer = gatherer
+        self._coalescer = coalescer
         self._workers = workers
         self._membership = membership
 
@@ -94,13 +112,29 @@ class PartsCollector:
         yield GaugeMetricFamily(
             "headrace_gateway_in_flight_limit", "How many are served at once.", value=self._admission.limit
         )
-        yield CounterMetricFamily(
-            "headrace_gateway_gathered",
-            "Inference requests that shared a worker's request with others.",
-            value=self._gatherer.gathered,
+        yield GaugeMetricFamily(
+            "headrace_gateway_memory_held_bytes", "Bytes that requests in flight hold.", value=self._budget.reserved
+        )
+        yield GaugeMetricFamily(
+            "headrace_gateway_memory_limit_bytes", "How many they may hold together.", value=self._budget.limit
         )
         yield CounterMetricFamily(
-            "headrace_gateway_retries", "Second attempts after a broken connection.", value=self._workers.stats.retries
+            "headrace_gateway_memory_refused",
+            "Requests that found no room for what they hold.",
+            value=self._budget.refused,
+        )
+        yield CounterMetricFamily(
+            "headrace_gateway_coalesced",
+            "Inference requests that shared a worker's request with others.",
+            value=self._coalescer.coalesced,
+        )
+        yield CounterMetricFamily(
+            "headrace_gateway_retries", "Attempts beyond a request's first.", value=self._workers.stats.retries
+        )
+        yield CounterMetricFamily(
+            "headrace_gateway_stalled",
+            "Attempts given up as the worker was silent, with another one to ask.",
+            value=self._workers.stats.stalled,
         )
         yield CounterMetricFamily(
             "headrace_gateway_connection_failures",
@@ -147,7 +181,7 @@ def _version_metrics(table: RouteTable) -> Iterator[Metric]:
         "headrace_gateway_version_failed", "1 where no worker will load the version.", labels=labels
     )
     for route in table.models.values():
-        for version, count in _wanted(route).items():
+        for version, count in _count_wanted(route).items():
             workers.add_metric([route.name, version], count)
         below = 0.0
         for limit, target in route.shares:
@@ -158,7 +192,7 @@ def _version_metrics(table: RouteTable) -> Iterator[Metric]:
     yield from (workers, share, failed)
 
 
-def _wanted(route: ModelRoute) -> dict[str, int]:
+def _count_wanted(route: ModelRoute) -> dict[str, int]:
     """How many workers there are for each version that requests are led to."""
     if not route.enabled:
         return {}

@@ -1,6 +1,7 @@
-"""The whole story of a request: routed, looked up, or else computed by a worker."""
+"""The way of a request from decoded to answered: routed, looked up in the cache, or else computed by a worker."""
 
 import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Literal, Protocol
@@ -8,19 +9,23 @@ from typing import Final, Literal, Protocol
 from cache.key import cache_key
 from cache.lookup import Lookup
 from cache.response_cache import Outcome, ResponseCache
+from gateway.backend import InferenceBackend
 from gateway.cache_spans import record_lookup, record_peek
-from gateway.gather import Workers
+from gateway.coalescing import Coalescer, Member, Waiter
+from gateway.counts import Counts, new_counts
 from gateway.routing import RouteTable, Target
-from model_service.protocol.codec import decode_response, encode_response
-from model_service.protocol.errors import DeadlineExceeded
-from model_service.protocol.messages import InferRequest, InferResponse
-from model_service.protocol.tracing import Span
+from service.offload import LARGE, run_in_thread_if_large
+from wire.codec import decode_response, encode_response
+from wire.errors import DeadlineExceeded, InvalidInput, ServingError
+from wire.messages import InferRequest, InferResponse
+from wire.spans import Span
+from wire.tensors import size_of
 
 CacheStatus = Literal["hit", "miss", "bypass"]
 _BINARY: Final = InferRequest("", None, [], binary_output=True)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Answer:
     """A response, and what the cache had to do with it."""
 
@@ -28,82 +33,158 @@ class Answer:
     cache: CacheStatus
 
 
-class Routes(Protocol):
-    """Who knows the present route table."""
+class RouteTableSource(Protocol):
+    """Has the present route table: `Membership`, which replaces it whole."""
 
     table: RouteTable
 
 
 class Gateway:
-    """Every protocol's way to the models."""
+    """Answers the requests of all protocols."""
 
-    def __init__(self, routes: Routes, workers: Workers, cache: ResponseCache) -> None:
-        self.routes = routes
+    def __init__(
+        self,
+        membership: RouteTableSource,
+        workers: InferenceBackend,
+        cache: ResponseCache,
+        counts: Counts | None = None,
+        coalescer: Coalescer | None = None,
+    ) -> None:
+        self.membership = membership
         self.cache = cache
+        self.counts = new_counts() if counts is None else counts
         self._workers = workers
+        self._coalescer = coalescer
 
     async def infer(self, request: InferRequest, *, scope: str = "", no_cache: bool = False) -> Answer:
         """The answer to `request`; a ServingError where there is none. `scope` keeps tenants' cached answers apart.
 
         Cancelled by its caller when nobody waits any more, the request's deadline included.
         """
-        target = self.routes.table.resolve(request.model, request.version)
+        target = self.resolve(request)
         if no_cache or target.cache_ttl_s == 0:
-            return _answer(target, await self._workers.infer(target, request), "bypass")
-        began = monotonic() if request.span is not None else 0.0
-        outputs = [output.name for output in request.outputs]
-        key = cache_key(scope, target.digest, request.inputs, outputs, request.parameters)
-        if (held := self.cache.peek(key)) is not None:
-            if request.span is not None:
-                record_peek(request.span, began)
-            return _answer(target, _unpack(held), "hit")
-        return await self._cached(key, target, request, began)
+            return answer_of(target, await self._workers.infer(target, request), "bypass")
+        began = monotonic()
+        key = self.key(target, request, scope)
+        cached = self.cache.peek(key)
+        if cached is not None and (response := await _read(cached)) is not None:
+            return self._hit(target, request, response, began)
+        return await self._fetch_or_compute(key, target, request, began, anew=cached is not None)
 
-    async def _cached(self, key: bytes, target: Target, request: InferRequest, began: float) -> Answer:
+    def resolve(self, request: InferRequest) -> Target:
+        """The version that answers it. Raises ModelNotFound, ModelNotReady; CrashingInput for one that is refused."""
+        target = self.membership.table.resolve(request.model, request.version)
+        if target.refusals:
+            target.refusals.check(request)
+        return target
+
+    def peek(self, target: Target, request: InferRequest, scope: str = "") -> Answer | None:
+        """The answer, where it is in memory and small."""
+        began = monotonic()
+        cached = self.cache.peek(self.key(target, request, scope))
+        if cached is None or len(cached) > LARGE or (response := _unpack(cached)) is None:
+            return None
+        return self._hit(target, request, response, began)
+
+    def join(self, target: Target, request: InferRequest, answer: Waiter) -> Member | None:
+        """Have an uncached answer told to `answer`, if it is one that is computed together with others'."""
+        return None if self._coalescer is None else self._coalescer.join(target, request, answer)
+
+    def leave(self, member: Member) -> None:
+        """Nobody waits for what joined as `member` any more."""
+        if self._coalescer is not None:
+            self._coalescer.leave(member)
+
+    def key(self, target: Target, request: InferRequest, scope: str) -> bytes:
+        """Under which its answer is cached."""
+        outputs = [output.name for output in request.outputs]
+        return cache_key(scope, target.digest, request.inputs, outputs, request.parameters)
+
+    def _hit(self, target: Target, request: InferRequest, response: InferResponse, began: float) -> Answer:
+        if request.span is not None:
+            record_peek(request.span, began)
+        self.counts[target.model, target.version].hits.add(monotonic() - began)
+        return answer_of(target, response, "hit")
+
+    async def _fetch_or_compute(
+        self, key: bytes, target: Target, request: InferRequest, began: float, anew: bool
+    ) -> Answer:
+        asked: float | None = None  # when a worker was, on our own account
+        computed: InferResponse | None = None  # by it
+
+        async def compute() -> bytes:
+            nonlocal asked, computed
+            asked = monotonic()
+            computed = await self._workers.infer(target, request)
+            return await run_in_thread_if_large(size_of(computed.outputs), _pack, computed)
+
         while True:
             try:
-                if request.span is None:
-                    value, status = await self.cache.get_or_compute(
-                        key, target.cache_ttl_s, lambda: self._compute(target, request)
-                    )
-                else:
-                    value, status = await self._traced(request.span, key, target, request, began)
+                value, status = await self._look_up(request.span, key, target, compute, began, anew)
             except DeadlineExceeded:
                 # It may be the deadline of the request that this one had joined: then compute on our own account.
                 if request.deadline is None or (began := monotonic()) >= request.deadline:
                     raise
             else:
-                return _answer(target, _unpack(value), status)
+                if (response := computed or await _read(value)) is not None:
+                    self._count(target, status, began, asked)
+                    return answer_of(target, response, status)
+                if status == "miss":
+                    raise ServingError("a worker's answer cannot be read back from the cache")
+                anew = True
 
-    async def _traced(
-        self, span: Span, key: bytes, target: Target, request: InferRequest, began: float
+    async def _look_up(
+        self,
+        span: Span | None,
+        key: bytes,
+        target: Target,
+        compute: Callable[[], Awaitable[bytes]],
+        began: float,
+        anew: bool,
     ) -> tuple[bytes, Outcome]:
+        if span is None:
+            return await self.cache.fetch_or_compute(key, target.cache_ttl_s, compute, anew=anew)
         lookup, failed = Lookup(span), None
         try:
-            return await self.cache.get_or_compute(
-                key, target.cache_ttl_s, lambda: self._compute(target, request), lookup
-            )
+            return await self.cache.fetch_or_compute(key, target.cache_ttl_s, compute, lookup, anew=anew)
         except BaseException as error:
             failed = type(error).__name__
             raise
         finally:
             record_lookup(span, began, lookup, failed)
 
-    async def _compute(self, target: Target, request: InferRequest) -> bytes:
-        return _pack(await self._workers.infer(target, request))
+    def _count(self, target: Target, status: Outcome, began: float, asked: float | None) -> None:
+        counts = self.counts[target.model, target.version]
+        if status == "hit":
+            counts.hits.add(monotonic() - began)
+        elif asked is None:
+            counts.shared.add(monotonic() - began)
+        else:
+            counts.misses.add(asked - began)
 
 
-def _answer(target: Target, response: InferResponse, cache: CacheStatus) -> Answer:
-    # Named by the target: the same artifact may have been another version when the answer was computed.
+def answer_of(target: Target, response: InferResponse, cache: CacheStatus) -> Answer:
+    """It is named by the target: the same artifact may have been another version when the answer was computed."""
     return Answer(InferResponse(target.model, target.version, response.outputs, response.parameters), cache)
 
 
 def _pack(response: InferResponse) -> bytes:
-    """A response as the cache keeps it: the length of its JSON, then its body in binary form."""
-    body, length = encode_response(response, _BINARY)
+    """A response as the cache keeps it: the length of its JSON, then its body in binary form.
+
+    That is the body which the worker has sent, unless it was cut out of one for several requests.
+    """
+    body, length = response.encoded or encode_response(response, _BINARY)
     return struct.pack("<I", len(body) if length is None else length) + body
 
 
-def _unpack(value: bytes) -> InferResponse:
-    (length,) = struct.unpack_from("<I", value)
-    return decode_response(value[4:], length)
+async def _read(value: bytes) -> InferResponse | None:
+    """The response in a cached value. None where it holds none, for which the client is not to blame: ask a worker."""
+    return _unpack(value) if len(value) <= LARGE else await run_in_thread_if_large(len(value), _unpack, value)
+
+
+def _unpack(value: bytes) -> InferResponse | None:
+    try:
+        (length,) = struct.unpack_from("<I", value)
+        return decode_response(memoryview(value)[4:], length)
+    except (InvalidInput, struct.error):
+        return None

@@ -1,14 +1,18 @@
 """Which version answers a request, and which replicas hold it: an immutable snapshot, replaced whole."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from random import random
+from time import monotonic
 
 from gateway.balancer import Replica
-from model_service.protocol.errors import ModelNotFound, ModelNotReady
 from storage.manifest import Manifest
 from storage.views import ModelView, VersionView
+from wire.errors import ModelNotFound, ModelNotReady
+from wire.refusals import Refusals
+from wire.tasks.contract import Contract
+from wire.tasks.table import task_named
 
 DEFAULT_ALIAS = "stable"
 
@@ -17,7 +21,8 @@ DEFAULT_ALIAS = "stable"
 class Target:
     """One version, where it is loaded. `path` is its infer path on a worker.
 
-    Where it `gathers`, requests of up to `max_rows` rows in all may share one; `slots` of them keep all workers busy.
+    Where it `coalesces`, requests of up to `max_rows` rows in all may share one; a worker runs `slots` of them at once.
+    `refusals` are the inputs that have crashed it; they outlive the route tables that name them.
     """
 
     model: str
@@ -27,9 +32,18 @@ class Target:
     cache_ttl_s: int
     replicas: tuple[Replica, ...]
     path: bytes
-    gathers: bool
+    coalesces: bool
     max_rows: int
     slots: int
+    refusals: Refusals
+    task: Contract
+
+    def capacity(self, ahead: int = 0) -> int:
+        """How many requests all the workers run that can be asked now, with so many more that stand ready at each."""
+        now = monotonic()
+        return (self.slots + ahead) * max(
+            1, sum([replica.workers for replica in self.replicas if replica.available(now)])
+        )
 
 
 @dataclass(slots=True, frozen=True)
@@ -92,31 +106,45 @@ class RouteTable:
 
 
 def build_table(
-    models: Sequence[ModelView], ready: Mapping[int, tuple[Replica, ...]], before: RouteTable | None = None
+    models: Sequence[ModelView],
+    ready: Mapping[int, tuple[Replica, ...]],
+    before: RouteTable | None = None,
+    alone: Collection[int] = (),
 ) -> RouteTable:
-    """The table for these models; `ready` maps a version's id to the replicas that have it loaded."""
+    """The table for these models; `ready` maps a version's id to the replicas that have it loaded.
+
+    `alone` are the versions whose requests a trial has found to depend on one another.
+    """
     past = before.models if before else {}
-    return RouteTable({model.name: _route(model, ready, past.get(model.name)) for model in models}, loaded=True)
+    routes = {model.name: _route(model, ready, past.get(model.name), alone) for model in models}
+    return RouteTable(routes, loaded=True)
 
 
-def _route(model: ModelView, ready: Mapping[int, tuple[Replica, ...]], before: ModelRoute | None) -> ModelRoute:
-    targets = {version.number: _target(version, ready.get(version.id, ())) for version in model.versions}
+def _route(
+    model: ModelView,
+    ready: Mapping[int, tuple[Replica, ...]],
+    before: ModelRoute | None,
+    alone: Collection[int],
+) -> ModelRoute:
+    targets = {
+        version.number: _target(version, ready.get(version.id, ()), before, alone=version.id in alone)
+        for version in model.versions
+    }
     versions = {str(number): target for number, target in targets.items()}
     for alias in model.aliases:
-        versions[alias] = _aliased(model, alias, targets, before)
-    weights = model.weights or ({DEFAULT_ALIAS: 1.0} if DEFAULT_ALIAS in versions else {})
+        versions[alias] = _resolve_alias(model, alias, targets, before)
+    stable = {DEFAULT_ALIAS: 1.0} if DEFAULT_ALIAS in versions else {}
+    weights = model.weights or stable
     return ModelRoute(
         name=model.name,
         enabled=model.enabled,
         versions=versions,
-        shares=_shares(
-            [(versions[name], weight) for name, weight in weights.items() if name in versions and weight > 0]
-        ),
+        shares=_shares(*(_weigh(shares, versions) for shares in (weights, _so_far(before), stable))),
         failures={str(version.number): version.failure for version in model.versions if version.failure},
     )
 
 
-def _aliased(model: ModelView, alias: str, targets: Mapping[int, Target], before: ModelRoute | None) -> Target:
+def _resolve_alias(model: ModelView, alias: str, targets: Mapping[int, Target], before: ModelRoute | None) -> Target:
     """The version an alias leads to.
 
     While the one it was moved to is loaded nowhere, the one that answered so far goes on or, in a gateway that has
@@ -130,9 +158,24 @@ def _aliased(model: ModelView, alias: str, targets: Mapping[int, Target], before
     return next((target for target in (current, *others) if target.replicas), current)
 
 
-def _shares(weights: Sequence[tuple[Target, float]]) -> tuple[tuple[float, Target], ...]:
-    # A version that is loaded nowhere gets no share, unless none is loaded at all: then the error should name it.
-    loaded = [(target, weight) for target, weight in weights if target.replicas] or weights
+def _so_far(before: ModelRoute | None) -> Mapping[str, float]:
+    """The shares of the versions that answered unversioned requests until now."""
+    shares = before.shares if before is not None else ()
+    starts = (0.0, *(limit for limit, _ in shares))
+    return {target.version: limit - start for (limit, target), start in zip(shares, starts, strict=False)}
+
+
+def _weigh(weights: Mapping[str, float], versions: Mapping[str, Target]) -> list[tuple[Target, float]]:
+    return [(versions[name], weight) for name, weight in weights.items() if name in versions and weight > 0]
+
+
+def _shares(
+    weights: Sequence[tuple[Target, float]], *others: Sequence[tuple[Target, float]]
+) -> tuple[tuple[float, Target], ...]:
+    # A version that is loaded nowhere gets no share, and while that is so of all of them, `others` answer: what did
+    # so far or, in a gateway that has just started, `stable`. With none at all, the error should name what was asked.
+    answering = ([(target, weight) for target, weight in given if target.replicas] for given in (weights, *others))
+    loaded = next((given for given in answering if given), weights)
     total = sum(weight for _, weight in loaded)
     limits = accumulate(weight / total for _, weight in loaded)
     shares = [(limit, target) for limit, (target, _) in zip(limits, loaded, strict=True)]
@@ -141,8 +184,9 @@ def _shares(weights: Sequence[tuple[Target, float]]) -> tuple[tuple[float, Targe
     return tuple(shares)
 
 
-def _target(version: VersionView, replicas: tuple[Replica, ...]) -> Target:
-    manifest = version.manifest
+def _target(version: VersionView, replicas: tuple[Replica, ...], before: ModelRoute | None, *, alone: bool) -> Target:
+    manifest, task = version.manifest, task_named(version.manifest.task)
+    known = before.versions.get(str(version.number)) if before is not None else None
     by_row = all(spec.shape[:1] == (-1,) for spec in (*manifest.inputs, *manifest.outputs))
     return Target(
         model=version.model,
@@ -152,8 +196,10 @@ def _target(version: VersionView, replicas: tuple[Replica, ...]) -> Target:
         cache_ttl_s=manifest.cache_ttl_s,
         replicas=replicas,
         path=f"/v2/models/{version.model}/versions/{version.number}/infer".encode(),
-        gathers=by_row and manifest.text is None,
-        max_rows=manifest.batching.max_rows,
-        # One request runs on each instance of the engine, and one stands ready behind it.
-        slots=sum(replica.workers for replica in replicas) * (manifest.engine.instances + 1),
+        coalesces=by_row and not task.takes_text and not alone,
+        max_rows=1 if alone else manifest.batching.max_rows,
+        slots=manifest.engine.instances,
+        # A model that was removed and added anew begins with the same numbers.
+        refusals=known.refusals if known is not None and known.digest == version.digest else Refusals(),
+        task=task,
     )

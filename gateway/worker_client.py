@@ -4,58 +4,119 @@ A client of our own because this hop is paid by every request: a general one cos
 """
 
 import asyncio
+from collections import defaultdict
+from time import monotonic
+from typing import Final
 
 from gateway.balancer import Replica
-from gateway.connection import Connection, ConnectionFailed, Reply
+from service.budget import Budget
+from service.http_client import ClientConnection, ConnectionFailed, NotConnected, Reply, ReplyLimits, Stalled
+from service.offload import LARGE
+from service.turns import AT_ONCE, in_turns
 
 CONNECT_TIMEOUT_S = 1.0
 IDLE_LIMIT = 256  # connections kept open to each replica
+LOOK_S: Final = 0.02  # between two looks at who has been silent for too long
 
 
 class WorkerClient:
-    """Sends requests to replicas and keeps their connections."""
+    """Sends requests to replicas and keeps idle connections open for the next ones.
 
-    def __init__(self) -> None:
-        self._idle: dict[str, list[Connection]] = {}
+    Answers of more than `max_answer_bytes` are refused; large ones reserve their size of `budget`.
+    """
+
+    def __init__(self, budget: Budget | None = None, max_answer_bytes: int = 64 << 20) -> None:
+        self._limits = ReplyLimits(budget or Budget(), max_answer_bytes)
+        self._idle: dict[str, list[ClientConnection]] = {}
+        self._busy: defaultdict[str, set[ClientConnection]] = defaultdict(set)
+        self._limited = 0  # requests under way that have a limit
+        self._look: asyncio.TimerHandle | None = None
 
     async def request(
-        self, replica: Replica, method: bytes, path: bytes, headers: bytes = b"", body: bytes = b""
+        self,
+        replica: Replica,
+        method: bytes,
+        path: bytes,
+        headers: bytes = b"",
+        body: bytes = b"",
+        limit_s: float | None = None,
     ) -> Reply:
         """The replica's answer, whatever its status. `headers` are whole lines, each with its line end.
 
-        Raises ConnectionFailed. When the caller is cancelled the connection is closed, which tells the worker that
-        nobody waits any more.
+        Raises ConnectionFailed, and Stalled where no answer has come after `limit_s`; TooLarge, Overloaded for an
+        answer over the limits. When the caller is cancelled the connection is closed, by which the worker learns that
+        nobody waits for the answer.
         """
         idle = self._idle.setdefault(replica.url, [])
         connection = idle.pop() if idle else await self._connect(replica)
         head = b"%b %b HTTP/1.1\r\nhost: %b\r\ncontent-length: %d\r\n%b\r\n" % (
             method, path, replica.host.encode(), len(body), headers,
         )  # fmt: skip
+        busy = self._busy[replica.url]
+        busy.add(connection)
+        if limit_s is not None:
+            self._limit(connection, limit_s)
         try:
-            reply = await connection.exchange(head + body)
+            # Joined where that saves a system call, and not where it would copy for long.
+            reply = await connection.exchange(head + body if len(body) < LARGE else (head, body))
         except BaseException:
             connection.close()
             raise
+        finally:
+            busy.discard(connection)
+            if limit_s is not None:
+                connection.due, self._limited = None, self._limited - 1
         if connection.reusable and len(idle) < IDLE_LIMIT:
             idle.append(connection)
         else:
             connection.close()
         return reply
 
+    async def reaches(self, replica: Replica) -> bool:
+        """Whether the replica still accepts connections: its process has not died."""
+        try:
+            (await self._connect(replica)).close()
+        except ConnectionFailed:
+            return False
+        return True
+
+    def give_up(self, url: str) -> None:
+        """Fail all requests that are under way to a replica which no longer answers its health checks."""
+        silent = Stalled("the worker does not answer")
+        in_turns(iter([*self._busy.get(url, ())]), lambda connection: connection.fail(silent), at_once=AT_ONCE)
+
     def forget(self, url: str) -> None:
         """Close the idle connections to a replica that is gone."""
         for connection in self._idle.pop(url, ()):
             connection.close()
+        if not self._busy.get(url):
+            self._busy.pop(url, None)
 
     def close(self) -> None:
         """Close all idle connections."""
+        if self._look is not None:
+            self._look.cancel()
         for url in list(self._idle):
             self.forget(url)
 
-    async def _connect(self, replica: Replica) -> Connection:
-        idle = self._idle[replica.url]
+    def _limit(self, connection: ClientConnection, seconds: float) -> None:
+        # One timer for all, as hardly any limit is ever reached.
+        connection.due = monotonic() + seconds
+        self._limited += 1
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_for_stalled)
 
-        def dropped(connection: Connection) -> None:
+    def _look_for_stalled(self) -> None:
+        now = monotonic()
+        stalled = [c for connections in self._busy.values() for c in connections if c.due is not None and c.due <= now]
+        for connection in stalled[:AT_ONCE]:  # the others at the next look
+            connection.fail(Stalled("no answer in the time that this model takes"))
+        self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_for_stalled) if self._limited else None
+
+    async def _connect(self, replica: Replica) -> ClientConnection:
+        idle = self._idle.setdefault(replica.url, [])
+
+        def forget_closed(connection: ClientConnection) -> None:
             if connection in idle:
                 idle.remove(connection)
 
@@ -63,8 +124,8 @@ class WorkerClient:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop, dropped), replica.host, replica.port
+                    lambda: ClientConnection(loop, forget_closed, self._limits), replica.host, replica.port
                 )
         except (OSError, TimeoutError, UnicodeError) as error:  # the last for a host that is no name
-            raise ConnectionFailed(f"{replica.url}: {error or 'no connection in time'}") from error
+            raise NotConnected(f"{replica.url}: {error or 'no connection in time'}") from error
         return connection

@@ -1,26 +1,45 @@
-"""Asks a replica of a version for an answer, and another one if the connection breaks: the one layer that retries."""
+"""Asks a replica of a version for an answer, and another one where that fails: the one layer that retries.
 
+Another replica is asked where the connection to the first breaks, where the first is silent for longer than the model
+ever takes (`pace`), and where it does not have the version: it has just been started again, or the version's engine has
+died there and does not come back. Where no other replica can answer, one that was only silent is asked again and waited
+for, as it may be starting the engine anew.
+"""
+
+from collections import defaultdict
 from dataclasses import dataclass
 from time import monotonic
+from typing import Final
 
 import orjson
 
 from gateway.balancer import Balancer, Replica
-from gateway.connection import ConnectionFailed, Reply
+from gateway.pace import Pace
 from gateway.routing import Target
 from gateway.worker_client import WorkerClient
-from model_service.protocol import headers
-from model_service.protocol.codec import decode_response, encode_request
-from model_service.protocol.errors import (
+from service.http_client import ConnectionFailed, NotConnected, Reply, Stalled
+from service.offload import run_in_thread_if_large
+from service.tracing import MODEL, STATUS_CODE, UNTRACED, VERSION, Tracer, step
+from wire import headers
+from wire.codec import decode_response, encode_request
+from wire.errors import (
+    CrashingInput,
     DeadlineExceeded,
     InvalidInput,
     ModelNotReady,
     ServingError,
     WorkerUnavailable,
 )
-from model_service.protocol.messages import InferRequest, InferResponse
-from model_service.protocol.status import from_wire
-from model_service.protocol.tracing import MODEL, STATUS_CODE, UNTRACED, VERSION, Span, Tracer, step
+from wire.messages import InferRequest, InferResponse
+from wire.refusals import REFUSED_S, fingerprint
+from wire.spans import Span
+from wire.status import from_wire
+from wire.tensors import size_of
+
+# One for the first replica, one for where it fails, and one for where the next is only just starting.
+ATTEMPTS: Final = 3
+# What a worker says of itself and not of the request; Suspect where it had nowhere to find out.
+_ASK_ELSEWHERE: Final = frozenset({b"ModelNotFound", b"ModelNotReady", b"Suspect"})
 
 
 @dataclass(slots=True)
@@ -29,10 +48,11 @@ class WorkerStats:
 
     retries: int = 0
     connection_failures: int = 0
+    stalled: int = 0  # of those: answers that were overdue
 
 
 class Workers:
-    """With `upstream`, a load balancer stands before the workers: it does the retrying, and is told the deadline."""
+    """Computes by asking workers. With `upstream`, a load balancer stands before them: it retries, by the deadline."""
 
     def __init__(
         self, client: WorkerClient, balancer: Balancer, *, upstream: bool = False, tracer: Tracer = UNTRACED
@@ -41,7 +61,8 @@ class Workers:
         self._client = client
         self._balancer = balancer
         self._tracer = tracer
-        self._attempts = 1 if upstream else 2
+        self._upstream = upstream
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
         self._timeouts = (headers.TIMEOUT_MS, headers.ENVOY_UPSTREAM_TIMEOUT_MS) if upstream else (headers.TIMEOUT_MS,)
 
     async def infer(self, target: Target, request: InferRequest) -> InferResponse:
@@ -55,33 +76,75 @@ class Workers:
             return await self._balance(target, request, span)
 
     async def _balance(self, target: Target, request: InferRequest, span: Span | None) -> InferResponse:
-        body, json_length = encode_request(request)
-        replica: Replica | None = None
-        for attempt in range(self._attempts):
-            replica = self._balancer.choose(target.replicas, avoid=replica)
-            self.stats.retries += attempt
+        size = size_of(request.inputs)
+        body, json_length = await run_in_thread_if_large(size, encode_request, request)
+        pace = self._paces[target.digest]
+        tried: list[Replica] = []
+        silent: list[Replica] = []  # those of them that may answer yet
+        while True:
+            others = target.replicas if len(tried) < len(target.replicas) else silent or target.replicas
+            replica = self._balancer.choose(others, tried)
+            self.stats.retries += len(tried) > 0
+            tried.append(replica)
+            last = len(tried) == (1 if self._upstream else ATTEMPTS)
+            untried = len(target.replicas) > len(tried) and not last
+            elsewhere = untried or (len(silent) > 0 and not last)
             replica.outstanding += 1
             try:
                 # An inference changes nothing, so asking twice is safe however far the first attempt got.
-                lines = self._lines(json_length, request.deadline)
+                limit_s = self._limit_s(pace, request, replica, untried)
+                lines = self._lines(json_length, request, limit_s)
+                began = monotonic()
                 if span is None:
-                    lines += request.trace_headers or self._tracer.unrecorded()
-                    reply = await self._client.request(replica, b"POST", target.path, lines, body)
+                    lines += request.trace_headers or self._tracer.unrecorded_headers()
+                    own_limit_s = None if self._upstream else limit_s
+                    reply = await self._client.request(replica, b"POST", target.path, lines, body, own_limit_s)
                 else:
-                    reply = await self._traced(span, attempt, replica, target, lines, body)
+                    reply = await self._request_traced(span, len(tried) - 1, replica, target, lines, body, limit_s)
             except ConnectionFailed as error:
                 self.stats.connection_failures += 1
-                replica.failed()
+                replica.record_failure()
                 failure = error
+                if isinstance(error, Stalled):
+                    silent.append(replica)
             else:
-                replica.succeeded()
-                return _response(reply)
+                replica.record_success()
+                if reply.status == 200 and not reply.late:
+                    pace.record_answer(monotonic() - began)
+                elif elsewhere and (said := reply.headers.get(headers.ERROR, b"")) in _ASK_ELSEWHERE:
+                    request.suspect = request.suspect or said == b"Suspect"
+                    continue
+                return await run_in_thread_if_large(len(reply.body), _response, reply, target, request)
             finally:
                 replica.outstanding -= 1
-        raise WorkerUnavailable(f"no worker could be reached: {failure}", retry_after=1)
+            if last or (len(tried) > 1 and not elsewhere):
+                raise WorkerUnavailable(f"no worker could be reached: {failure}", retry_after=1)
+            await self._before_the_next(failure, replica, pace, request)
 
-    async def _traced(
-        self, balance: Span, attempt: int, replica: Replica, target: Target, lines: bytes, body: bytes
+    def _limit_s(self, pace: Pace, request: InferRequest, replica: Replica, untried: bool) -> float | None:
+        """How long this try may take. A load balancer knows of another replica where there are several workers."""
+        if not untried and not (self._upstream and replica.workers > 1):
+            return None
+        return pace.limit_s(request.inputs[0].rows if request.inputs else 1)
+
+    async def _before_the_next(
+        self, failure: ConnectionFailed, replica: Replica, pace: Pace, request: InferRequest
+    ) -> None:
+        if isinstance(failure, Stalled):
+            self.stats.stalled += 1
+            pace.record_stall()
+        elif not isinstance(failure, NotConnected) and not await self._client.reaches(replica):
+            request.suspect = True  # the worker has died with it, and perhaps of it
+
+    async def _request_traced(
+        self,
+        balance: Span,
+        attempt: int,
+        replica: Replica,
+        target: Target,
+        lines: bytes,
+        body: bytes,
+        limit_s: float | None,
     ) -> Reply:
         attributes: dict[str, str | int] = {
             "http.request.method": "POST",
@@ -92,17 +155,21 @@ class Workers:
         if attempt:
             attributes["http.request.resend_count"] = attempt
         with step(balance, "POST", attributes, kind="client") as span:
-            reply = await self._client.request(replica, b"POST", target.path, lines + span.headers, body)
+            reply = await self._client.request(replica, b"POST", target.path, lines + span.headers, body, limit_s)
             span.set({STATUS_CODE: reply.status})
             if reply.status >= 400:
                 span.fail(str(reply.status))
         return reply
 
-    def _lines(self, json_length: int, deadline: float | None) -> bytes:
+    def _lines(self, json_length: int, request: InferRequest, limit_s: float | None) -> bytes:
         lines = b"%b: %d\r\n" % (headers.INFERENCE_HEADER_CONTENT_LENGTH, json_length)
-        if deadline is None:
+        if request.suspect:
+            lines += b"%b: 1\r\n" % headers.SUSPECT
+        if self._upstream and limit_s is not None:
+            lines += b"%b: %d\r\n" % (headers.ENVOY_TRY_TIMEOUT_MS, int(limit_s * 1000))
+        if request.deadline is None:
             return lines
-        left = deadline - monotonic()
+        left = request.deadline - monotonic()
         if left <= 0:
             raise DeadlineExceeded
         for name in self._timeouts:
@@ -110,9 +177,12 @@ class Workers:
         return lines
 
 
-def _response(reply: Reply) -> InferResponse:
+def _response(reply: Reply, target: Target, request: InferRequest) -> InferResponse:
     if reply.status != 200:
-        raise _error(reply)
+        error = _error(reply)
+        if isinstance(error, CrashingInput):
+            target.refusals.add(fingerprint(request), str(error), error.retry_after or REFUSED_S)
+        raise error
     length = reply.headers.get(headers.INFERENCE_HEADER_CONTENT_LENGTH)
     try:
         return decode_response(reply.body, int(length) if length else None)

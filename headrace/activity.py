@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from headrace.api import Api, not_ours
-from headrace.scrape import Samples, growth, mean, merged, quantile, ratio, read, total, values
+from headrace.scrape import Samples, growth, mean, merge, quantile, ratio, read, total, values
 
 if TYPE_CHECKING:
     from storage.views import ReplicaView
@@ -70,12 +70,12 @@ def activity(before: Look, after: Look) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "gateway": {
             **_answers(gateway, seconds),
-            "failing_per_s": _failing(gateway) / seconds,
+            "failing_per_s": _count_failed(gateway) / seconds,
             "in_flight": int(total(after.gateway, "headrace_gateway_in_flight")),
             "in_flight_limit": int(total(after.gateway, "headrace_gateway_in_flight_limit")),
         },
         "models": _models(
-            gateway, after.gateway, merged(grown.values()), merged(filter(None, after.workers.values())), seconds
+            gateway, after.gateway, merge(grown.values()), merge(filter(None, after.workers.values())), seconds
         ),
         "workers": [_worker_now(one, after.workers[one.id], grown.get(one.id), seconds) for one in after.replicas],
     }
@@ -114,7 +114,7 @@ def _answers(grown: Samples, seconds: float, **labels: str) -> dict[str, Any]:
     }
 
 
-def _failing(grown: Samples) -> float:
+def _count_failed(grown: Samples) -> float:
     return total(grown, f"{REQUESTS}_count") - total(grown, f"{REQUESTS}_count", outcome=ANSWERS | CLIENTS_FAULTS)
 
 

@@ -3,15 +3,19 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headrace import options
 from headrace.errors import CommandError
-from headrace.registry import open_registry
+from headrace.registry import Registry, open_registry
+from headrace.rows import Rows, rows_of
 
 if TYPE_CHECKING:
+    from storage.importers import Import
     from storage.views import VersionView
 
 
@@ -23,33 +27,67 @@ def add(
     alias: Annotated[str | None, typer.Option(help="Pointer to set on it, e.g. candidate.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override the manifest: engine.threads=2."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override the manifest: engine.threads=2, engine.providers=cuda,cpu."
+        ),
+    ] = None,
+    golden: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='JSON with requests and the answers that the model must give before it serves: {"cases": [{"inputs":'
+            ' [...], "outputs": [...]}], "tolerance": 1e-4}, with tensors as in /v2 requests.',
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until a worker has loaded it, or has failed to.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Longest that --wait waits, in seconds.")] = 300,
 ) -> None:
     """Register a model as the next version of its name. The first version of a model becomes `stable`."""
-    from headrace.output import print_version
+    from headrace.output import print_json
 
     overrides = parse_overrides(set_ or [])
 
-    async def run() -> "VersionView":
-        from headrace.local_registry import explained
+    async def run() -> tuple["VersionView", Rows, bool, Sequence[str]]:
+        from headrace.local_registry import explain_storage_errors
         from headrace.readiness import wait_for_version
         from storage.importers import import_model
 
         async with open_registry(platform, create=True) as registry:
-            with explained():
-                imported = await asyncio.to_thread(import_model, source, name, settings=overrides)
+            with explain_storage_errors():
+                imported = await asyncio.to_thread(import_model, source, name, settings=overrides, golden=golden)
+            present = await _present(registry, imported)
             version = await registry.add(imported, alias)
             if wait:
                 await wait_for_version(registry, version.model, version.number, timeout)
-            return version
+            rows = rows_of(version, await registry.replicas())
+            return version, rows, version.number == present, imported.notes
 
-    version = asyncio.run(run())
-    print_version(
-        version, f"{version.model} version {version.number} is {'loaded' if wait else 'registered'}", platform.as_json
-    )
+    version, rows, unchanged, notes = asyncio.run(run())
+    if platform.as_json:
+        print_json({**asdict(version), "rows": rows, "unchanged": unchanged, "notes": notes})
+        return
+    print(f"{_describe(version, alias, loaded=wait, unchanged=unchanged)}; {rows}")
+    if version.manifest.cache_reason:
+        print(f"its answers are never cached: {version.manifest.cache_reason}")
+    for note in notes:
+        print(f"note: {note}")
+
+
+async def _present(registry: Registry, imported: "Import") -> int | None:
+    """The number of the version that has all of this already."""
+    name, digest = imported.manifest.name, imported.manifest.digest
+    model = next((model for model in await registry.models() if model.name == name), None)
+    versions = model.versions if model is not None else ()
+    return next((version.number for version in versions if version.digest == digest), None)
+
+
+def _describe(version: "VersionView", alias: str | None, *, loaded: bool, unchanged: bool) -> str:
+    which = f"{version.model} version {version.number}"
+    if not unchanged:
+        return f"{which} is {'loaded' if loaded else 'registered'}"
+    state = f", which failed to load: {version.failure}" if version.failure else ", and loaded" if loaded else ""
+    points = f"; {alias} points at it" if alias is not None else ""
+    return f"nothing changed: these files with these settings are {which} already{state}{points}"
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from urllib.parse import quote
 
 import httpx
 
-from headrace.errors import CommandError
-from headrace.registry import unknown_model
+from headrace.errors import CommandError, unknown_model
 
 # Loading a large file into the registry takes as long as it takes; a gateway that is silent for this long is not there.
 TIMEOUT = httpx.Timeout(60, connect=5)
@@ -45,14 +44,15 @@ class Api:
             if name not in names:
                 raise unknown_model(name, sorted(set(names)))
         metadata = _json_of(response)
-        if not isinstance(metadata, dict) or not metadata.keys() >= {"name", "inputs"}:
+        if not isinstance(metadata, dict) or not metadata.keys() >= {"name", "task", "inputs"}:
             raise not_ours(response.url)
         return metadata
 
     async def has(self, path: str) -> bool:
         """Whether HEAD finds something there."""
         response = await self.send("HEAD", path)
-        if response.status_code == 404:
+        # Why a server can't tell, an answer without a body doesn't say: what is tried next will.
+        if response.status_code == 404 or response.is_server_error:
             return False
         _json_of(response)
         return True
@@ -115,6 +115,8 @@ def _hint(response: httpx.Response) -> str:
     match response.status_code:
         case 401 | 403:
             return "give the admin token with --token or HEADRACE_ADMIN_TOKEN"
+        case 503 if response.headers.get("headrace-error") == "ModelNotReady" and "retry-after" not in response.headers:
+            return "waiting will not help; `headrace status` shows what is loaded"
         case 429 | 503:
             return "try again in a moment; `headrace status` shows what is loaded"
         case _:

@@ -28,18 +28,18 @@ def bench(
     A closed loop, and the load shares the machine: for figures to compare, see loadtests/.
     """
     from headrace.api import model_path
-    from headrace.load import closed_loop, encode
+    from headrace.load import encode, run_closed_loop
     from headrace.output import print_json, print_pairs
-    from headrace.sample import made_up_request
+    from headrace.sample import invent_request
 
     gateway = platform.gateway_url
     metadata = asyncio.run(_metadata(gateway, platform.token, name, version))
     chance = random.Random(0)
     headers = [] if cached else [("cache-control", "no-cache")]
     path = f"{model_path(name, version)}/infer"
-    bodies = [json.dumps(made_up_request(metadata, rows, chance)).encode() for _ in range(REQUESTS)]
+    bodies = [json.dumps(invent_request(metadata, rows, chance)).encode() for _ in range(REQUESTS)]
     wire = [encode(gateway, path, body, headers) for body in bodies]
-    measured = asyncio.run(closed_loop(gateway, wire, connections=concurrency, seconds=seconds))
+    measured = asyncio.run(run_closed_loop(gateway, wire, connections=concurrency, seconds=seconds))
     if not measured.latencies:
         said = measured.last_refusal.decode(errors="replace")
         raise CommandError(

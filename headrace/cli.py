@@ -24,8 +24,18 @@ app = typer.Typer(
 @app.command()
 def up(
     host: Annotated[str, typer.Option(help="Address on which the gateway listens.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes; they share the cores.")] = 2,
+    gateways: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=255,
+            show_default=False,
+            help="Gateway processes, which share the port, so that one may die; unless given, 2 on several cores,"
+            " the second in reserve on fewer than 4.",
+        ),
+    ] = None,
     data: options.Data = options.DATA,
     demo: Annotated[bool, typer.Option("--demo", help="Make and register the models digits and minilm.")] = False,
     load_balancer: Annotated[
@@ -42,11 +52,11 @@ def up(
     from rich.console import Console
 
     from headrace.local import up as run
+    from headrace.output import ignore_failures
     from headrace.plan import Options
 
-    asyncio.run(
-        run(Options(host, port, workers, data, demo, load_balancer, as_json), Console(highlight=False, stderr=as_json))
-    )
+    console = Console(highlight=False, file=ignore_failures(sys.stderr if as_json else sys.stdout))
+    asyncio.run(run(Options(host, port, workers, gateways, data, demo, load_balancer, as_json), console))
 
 
 app.add_typer(models_command.app, name="models")

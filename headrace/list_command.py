@@ -1,13 +1,16 @@
 """`headrace models list` and `show`: what is registered, and what points at it."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headrace import options
 from headrace.registry import find, open_registry
+from headrace.rows import rows_of
+from headrace.states import reasons, reports_of, route_of, state_of
 
 if TYPE_CHECKING:
-    from storage.views import ModelView
+    from storage.views import ModelView, ReplicaView, VersionView
 
 
 @options.on_platform
@@ -15,11 +18,11 @@ def list_(platform: options.Platform) -> None:
     """Every model, with the versions that its aliases point at."""
     from headrace.output import print_json, print_table
 
-    async def run() -> list["ModelView"]:
+    async def run() -> tuple[list["ModelView"], Sequence["ReplicaView"]]:
         async with open_registry(platform) as registry:
-            return list(await registry.models())
+            return list(await registry.models()), await registry.replicas()
 
-    models = asyncio.run(run())
+    models, replicas = asyncio.run(run())
 
     if platform.as_json:
         print_json(models)
@@ -28,9 +31,16 @@ def list_(platform: options.Platform) -> None:
         print(f"no models {where} yet: `headrace models add SOURCE` adds one")
     else:
         print_table(
-            ("name", "task", "versions", "aliases", "state"),
+            ("name", "task", "versions", "aliases", "rows", "state"),
             [
-                (m.name, m.versions[-1].manifest.task if m.versions else "", len(m.versions), _aliases(m), _state(m))
+                (
+                    m.name,
+                    m.versions[-1].manifest.task if m.versions else "",
+                    len(m.versions),
+                    _aliases(m),
+                    rows_of(m.versions[-1], replicas).rows if m.versions else "",
+                    _state(m, replicas),
+                )
                 for m in models
             ],
         )
@@ -41,27 +51,33 @@ def show(platform: options.Platform, name: options.Model) -> None:
     """One model: its tensors, its versions and what points at them."""
     from headrace.output import print_json, print_pairs, print_table
 
-    async def run() -> "ModelView":
+    async def run() -> tuple["ModelView", Sequence["ReplicaView"]]:
         async with open_registry(platform) as registry:
-            return await find(registry, name)
+            return await find(registry, name), await registry.replicas()
 
-    model = asyncio.run(run())
+    model, replicas = asyncio.run(run())
 
     if platform.as_json:
         print_json(model)
         return
-    pairs: dict[str, object] = {"name": model.name, "state": _state(model), "aliases": _aliases(model)}
+    pairs: dict[str, object] = {"name": model.name, "state": _state(model, replicas), "aliases": _aliases(model)}
+    pairs |= {"route": route_of(model)}
     if model.versions:
         manifest = model.versions[-1].manifest
         pairs |= {"task": manifest.task, "description": manifest.description}
         pairs |= {f"input {t.name}": f"{t.datatype} {list(t.shape)}" for t in manifest.inputs}
         pairs |= {f"output {t.name}": f"{t.datatype} {list(t.shape)}" for t in manifest.outputs}
+        pairs |= {"rows": rows_of(model.versions[-1], replicas)}
+        pairs |= {"cache": f"never: {manifest.cache_reason}" if manifest.cache_reason else ""}
         pairs |= {key: f"{value:.4g}" for key, value in manifest.metrics.items()}
     print_pairs({key: value for key, value in pairs.items() if value != ""})
     print()
     print_table(
         ("version", "digest", "registered", "state"),
-        [(v.number, v.digest[:12], f"{v.created_at:%Y-%m-%d %H:%M}", v.failure or "") for v in model.versions],
+        [
+            (v.number, v.digest[:12], f"{v.created_at:%Y-%m-%d %H:%M}", _trouble(model, v, replicas))
+            for v in model.versions
+        ],
     )
 
 
@@ -69,8 +85,20 @@ def _aliases(model: "ModelView") -> str:
     return " ".join(f"{name}={number}" for name, number in sorted(model.aliases.items()))
 
 
-def _state(model: "ModelView") -> str:
+def _state(model: "ModelView", replicas: Sequence["ReplicaView"]) -> str:
+    """What is the matter with any of its versions; nothing where all is well."""
     if not model.enabled:
         return "unloaded"
     failed = sorted(version.number for version in model.versions if version.failure is not None)
-    return f"failed: version {', '.join(map(str, failed))}" if failed else ""
+    found = [f"failed: version {', '.join(map(str, failed))}"] if failed else []
+    for version in model.versions:
+        if version.failure is None and (trouble := _trouble(model, version, replicas)):
+            found.append(f"version {version.number} {trouble}")
+    return "; ".join(found)
+
+
+def _trouble(model: "ModelView", version: "VersionView", replicas: Sequence["ReplicaView"]) -> str:
+    """Why the version will not load, or has not loaded so far, on whichever workers."""
+    if version.failure is not None:
+        return version.failure
+    return state_of(model, version, replicas) if reasons(reports_of(version, replicas)) else ""

@@ -43,7 +43,7 @@ def encode(url: str, path: str, body: bytes, headers: Sequence[tuple[str, str]] 
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def closed_loop(url: str, requests: Sequence[bytes], *, connections: int, seconds: float) -> Measured:
+async def run_closed_loop(url: str, requests: Sequence[bytes], *, connections: int, seconds: float) -> Measured:
     """Send `requests` round and round for `seconds`. Raises CommandError where a connection breaks."""
     measured = Measured()
     began = perf_counter()

@@ -1,13 +1,17 @@
 """`headrace models`: which version answers, and which ones there are."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from headrace import add_command, list_command, options
 from headrace.registry import Registry, find, open_registry
+from headrace.states import ready_on, reasons, reports_of, route_of
+
+if TYPE_CHECKING:
+    from storage.views import ModelView, ReplicaView, VersionView
 
 T = TypeVar("T")
 
@@ -30,8 +34,11 @@ def promote(
     """Point an alias at a version. Requests that name none are answered by `stable`."""
     from headrace.output import print_version
 
-    now = asyncio.run(_on(platform, name, lambda registry: registry.promote(name, version, alias)))
-    print_version(now, f"{alias} of {name} is version {now.number}", platform.as_json)
+    async def move(registry: Registry) -> tuple["VersionView", str]:
+        return await _with_obstacle(registry, await registry.promote(name, version, alias), alias)
+
+    now, told = asyncio.run(_on(platform, name, move))
+    print_version(now, f"{alias} of {name} is version {now.number}{told}", platform.as_json)
 
 
 @app.command()
@@ -40,8 +47,11 @@ def rollback(platform: options.Platform, name: options.Model, alias: options.Ali
     """Point an alias back at the version that it had before."""
     from headrace.output import print_version
 
-    now = asyncio.run(_on(platform, name, lambda registry: registry.rollback(name, alias)))
-    print_version(now, f"{alias} of {name} is version {now.number} again", platform.as_json)
+    async def move(registry: Registry) -> tuple["VersionView", str]:
+        return await _with_obstacle(registry, await registry.rollback(name, alias), alias)
+
+    now, told = asyncio.run(_on(platform, name, move))
+    print_version(now, f"{alias} of {name} is version {now.number} again{told}", platform.as_json)
 
 
 @app.command()
@@ -59,6 +69,24 @@ def remove(
         print_json({"removed": name, "version": version})
     else:
         print(f"removed {name}" + (f" version {version}" if version else ""))
+
+
+async def _with_obstacle(registry: Registry, version: "VersionView", alias: str) -> tuple["VersionView", str]:
+    """The version where the alias points now, and what keeps it from answering."""
+    model, replicas = await find(registry, version.model), await registry.replicas()
+    return version, _obstacle(model, version, replicas, alias)
+
+
+def _obstacle(model: "ModelView", version: "VersionView", replicas: Sequence["ReplicaView"], alias: str) -> str:
+    """Why the version does not answer although the alias points at it; nothing where nothing is known of that."""
+    if version.failure:
+        return f", which failed to load: {version.failure}"
+    told_by_workers = reports_of(version, replicas)
+    why = "" if ready_on(told_by_workers) else reasons(told_by_workers)
+    told = f", which is not loaded yet: {why}" if why else ""
+    if alias == "stable" and model.weights is not None and alias not in model.weights:
+        told += f"; requests that name no version go where the route says, and not to stable: {route_of(model)}"
+    return told
 
 
 async def _on(platform: options.Platform, name: str, change: Callable[[Registry], Coroutine[Any, Any, T]]) -> T:

@@ -40,7 +40,7 @@ class Platform:
     @property
     def gateway_url(self) -> str:
         """The gateway to ask: the one that was named, the one that runs over the folder, or the usual address."""
-        return self.url or DataFolder(self.data).running() or "http://127.0.0.1:8000"
+        return self.url or DataFolder(self.data).running_url() or "http://127.0.0.1:8000"
 
 
 def on_platform(command: Callable[..., None]) -> Callable[..., None]:

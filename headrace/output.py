@@ -1,7 +1,8 @@
 """What commands print: JSON for programs, tables for people."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import orjson
 from rich.console import Console
@@ -9,6 +10,30 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from storage.views import VersionView
+
+
+class Unbreakable:
+    """A stream that may be gone or full, for whoever has more to do than to print: what can't be written isn't."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def ignore_failures(stream: IO[str]) -> IO[str]:
+    """`stream`, whose failures nobody hears of."""
+    return cast(IO[str], Unbreakable(stream))
 
 
 def print_json(value: Any) -> None:

@@ -1,5 +1,6 @@
-"""Which ports are free, asked of the kernel before anything is started on one."""
+"""Ports, asked of the kernel before anything is started on one."""
 
+import contextlib
 import errno
 import socket
 
@@ -14,15 +15,23 @@ def free_port() -> int:
         return port
 
 
-def check_free(host: str, port: int) -> None:
-    """Raises CommandError, naming the port and the way out, where the gateway could not listen on it."""
+def bind(host: str, port: int) -> socket.socket:
+    """A socket for the gateways, bound there, on a free port where `port` is 0. It listens once they do.
+
+    Raises CommandError, naming the port and the way out, where that cannot be.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the gateway does: TIME_WAIT is no listener
-            probe.bind(address)
+        with contextlib.ExitStack() as stack:
+            bound = stack.enter_context(socket.socket(family, kind, protocol))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # TIME_WAIT is no listener
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.bind(address)
+            stack.pop_all()
+            return bound
     except socket.gaierror as error:
         raise CommandError(f"{host} is no address: {error.strerror}", "choose another with --host") from error
     except OSError as error:

@@ -1,31 +1,39 @@
-"""One program of the platform: started, its output kept in a file, started again when it dies, stopped."""
+"""One program of the platform: started, its output kept, started again when it dies, stopped."""
 
 import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 
 from headrace import tether
 from headrace.errors import CommandError
+from headrace.logs import Log
 
+ADMIN_TOKEN = "HEADRACE_ADMIN_TOKEN"
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
-STEADY_S = 30.0  # whoever ran for this long is given the short pause again
+STEADY_S = 30.0  # whoever ran for this long is started again at once
+POLL_S = 0.02
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. `env` is added to the supervisor's own environment."""
+    """What to run. `env` is added to the supervisor's own environment, `inherits` are descriptors that it gets.
+
+    What it prints goes to its log, if it has one. A `tied` one is killed by the kernel when the supervisor is gone.
+    """
 
     name: str
     command: Sequence[str]
-    log: Path
+    log: Log | None
     env: Mapping[str, str] = field(default_factory=dict)
+    inherits: Sequence[int] = ()
+    tied: bool = True
 
 
 class Process:
@@ -33,57 +41,75 @@ class Process:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def start(self) -> None:
-        with self.program.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *self.program.command),
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.program.env},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+    def start(self) -> None:
+        """Raises OSError where the system has no process, no memory or no descriptor left for it."""
+        program = self.program
+        tie = (sys.executable, "-I", "-S", tether.__file__, str(os.getpid())) if program.tied else ()
+        output = subprocess.DEVNULL if program.log is None else program.log.fileno()
+        # Not asyncio's subprocesses: those take a thread or a descriptor more, and a child whose watcher could not
+        # be had would run on unwatched.
+        self._process = subprocess.Popen(
+            (*tie, *program.command),
+            env={**_environment(), "PYTHONUNBUFFERED": "1", **program.env},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=program.inherits,
+        )
 
     async def wait(self) -> int:
         """The exit code, once it ends; negative for a signal. What it started itself and left behind is killed."""
         assert self._process is not None, "wait() comes after start()"
-        code = await self._process.wait()
-        self._signal(signal.SIGKILL)
-        return code
+        while True:
+            if (code := self._process.poll()) is not None:
+                self._signal(signal.SIGKILL)
+                return code
+            await asyncio.sleep(POLL_S)
 
     async def must_not_end(self) -> None:
         """Raises CommandError, with the end of its log, as soon as it ends."""
-        code = await self.wait()
-        lines = self.program.log.read_text(errors="replace").rstrip().splitlines()[-15:]
-        raise CommandError(
-            f"{self.program.name} {describe(code)} while starting",
-            "\n".join([f"the end of {self.program.log}:", *lines]),
-        )
+        code, log = await self.wait(), self.program.log
+        said = [] if log is None else [f"the end of {log.path}:", *await log.last_lines(15)]
+        raise CommandError(f"{self.program.name} {describe(code)} while starting", "\n".join(said))
 
     async def keep_running(self, say: Callable[[str], None]) -> None:
-        """Start it again each time it ends, after a pause that doubles while it keeps dying. Runs until cancelled."""
-        pause = FIRST_PAUSE_S
+        """Start it again each time it ends, after a pause that doubles while it keeps dying. Runs until cancelled.
+
+        An attempt that fails, as the system has nothing left to start it with, is one more death.
+        """
+        pause, since = 0.0, monotonic()
+        how = describe(await self.wait())
         while True:
-            since = monotonic()
-            code = await self.wait()
             if monotonic() - since >= STEADY_S:
-                pause = FIRST_PAUSE_S
-            say(f"{self.program.name} {describe(code)}; starting it again in {pause:g} s (see {self.program.log})")
+                pause = 0.0
+            where = f" (see {self.program.log.path})" if self.program.log else ""
+            say(f"{self.program.name} {how}; starting it again {f'in {pause:g} s' if pause else 'at once'}{where}")
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
-            await self.start()
+            pause, since = min(max(2 * pause, FIRST_PAUSE_S), LONGEST_PAUSE_S), monotonic()
+            try:
+                self.start()
+            except OSError as error:
+                how = f"could not be started: {error.strerror}"
+            else:
+                how = describe(await self.wait())
 
     async def stop(self, grace_s: float) -> None:
         """Ask it to end, and kill it when it has not after `grace_s` seconds. Cancel `keep_running` first."""
-        if self._process is None or self._process.returncode is not None:
+        if self._runs():
+            self._signal(signal.SIGTERM)
+            await self.end(grace_s)
+
+    async def end(self, grace_s: float) -> None:
+        """Wait until it has ended by itself, and kill it when it has not after `grace_s` seconds."""
+        if not self._runs():
             return
-        self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace_s):
                 await self.wait()
@@ -93,13 +119,21 @@ class Process:
 
     def kill(self) -> None:
         """End it at once, with all that it started."""
-        if self._process is not None and self._process.returncode is None:
+        if self._runs():
             self._signal(signal.SIGKILL)
+
+    def _runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)  # its session is a process group of the same id
+
+
+def _environment() -> dict[str, str]:
+    """The supervisor's own, without what only those are told who need it."""
+    return {name: value for name, value in os.environ.items() if name != ADMIN_TOKEN}
 
 
 def describe(code: int) -> str:

@@ -1,23 +1,25 @@
 """When a version answers, and why it never will: what `up` and `models add --wait` wait for."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.api import Api
 from headrace.errors import CommandError
 from headrace.registry import Registry, find
+from headrace.states import is_wanted, reasons, reports_of
 
 if TYPE_CHECKING:
     from storage.views import ReplicaView, VersionView
 
 POLL_S = 0.05
+NEW_S: Final = 15.0  # a trial of a small model takes a few seconds, more of them on a machine that is busy
 
 
 async def wait_for_version(registry: Registry, name: str, number: int, timeout_s: float) -> None:
     """Until a worker answers for the version. Raises CommandError where none can, or where none does in time."""
-    give_up = monotonic() + timeout_s
+    give_up, why = monotonic() + timeout_s, ""
     while monotonic() < give_up:
         model = await find(registry, name)
         version = next((version for version in model.versions if version.number == number), None)
@@ -28,9 +30,11 @@ async def wait_for_version(registry: Registry, name: str, number: int, timeout_s
                 f"version {number} of {name} is registered, but the model is unloaded, so no worker loads it",
                 f"have it loaded with POST /v2/repository/models/{name}/load",
             )
-        if reason := why_not(version, await registry.replicas()):
+        replicas = await registry.replicas()
+        if reason := why_not(version, replicas):
             raise CommandError(f"version {number} of {name} failed to load: {reason}")
-        if number not in model.aliases.values() and str(number) not in (model.weights or {}):
+        why = f": {found}" if (found := reasons(reports_of(version, replicas))) else ""
+        if not is_wanted(model, version):
             raise CommandError(
                 f"version {number} of {name} is registered, but nothing points at it, so no worker loads it",
                 f"`headrace models promote {name} {number}`, with --alias for another pointer than stable",
@@ -39,7 +43,7 @@ async def wait_for_version(registry: Registry, name: str, number: int, timeout_s
             return
         await asyncio.sleep(10 * POLL_S)
     raise CommandError(
-        f"version {number} of {name} was not loaded within {timeout_s:g} s", "`headrace status` shows the workers"
+        f"version {number} of {name} was not loaded within {timeout_s:g} s{why}", "`headrace status` shows the workers"
     )
 
 
@@ -47,9 +51,10 @@ def why_not(version: "VersionView", replicas: Sequence["ReplicaView"]) -> str | 
     """Why no worker will load the version: it is at fault itself, or every worker has tried and can't."""
     if version.failure is not None:
         return version.failure
-    states = [replica.versions.get(str(version.id), {}) for replica in replicas if not replica.draining]
-    if states and all(state.get("state") == "failed" for state in states):
-        return str(states[0].get("reason"))
+    taking = [replica for replica in replicas if not replica.draining]
+    told = reports_of(version, taking)
+    if told and len(told) == len(taking) and all(there["state"] != "ready" and there["reason"] for there in told):
+        return reasons(told)
     return None
 
 
@@ -64,16 +69,57 @@ async def wait_until_live(api: Api) -> None:
         await asyncio.sleep(POLL_S)
 
 
-async def wait_until_ready(api: Api, registry: Registry, name: str, say: Callable[[str], None]) -> None:
-    """Until the gateway answers for each version that an alias of the model names, or it has failed, which is said."""
+async def wait_until_ready(api: Api, limit_s: float = NEW_S) -> bool:
+    """Until the gateway says that it is ready, which each of those on its port then is; no longer than `limit_s`."""
+    give_up = monotonic() + limit_s
     while True:
-        model, replicas = await find(registry, name), await registry.replicas()
-        wanted = [version for version in model.versions if model.enabled and version.number in model.aliases.values()]
-        reasons = {version.number: why_not(version, replicas) for version in wanted}
-        paths = [f"/v2/models/{name}/versions/{number}/ready" for number, reason in reasons.items() if reason is None]
-        if all([(await api.send("GET", path)).is_success for path in paths]):
+        ready = (await api.send("GET", "/v2/health/ready")).is_success
+        if ready or monotonic() > give_up:
+            return ready
+        await asyncio.sleep(POLL_S)
+
+
+async def wait_until_serving(
+    api: Api, registry: Registry, say: Callable[[str], None], *, made: Collection[str] = (), new_s: float = NEW_S
+) -> None:
+    """Until the gateway answers for whatever served before, and for the models that were `made` just now.
+
+    What has failed is said, and not waited for. A version that nobody has served yet may hang in its trial: it is
+    waited for only where nothing served before, and no longer than `new_s` after the last one that did come.
+    """
+    answering: set[int] = set()
+    tried: set[int] = set()
+    since = monotonic()
+    while True:
+        models, replicas = await registry.models(), await registry.replicas()
+        wanted = [version for model in models for version in model.versions if is_wanted(model, version)]
+        failed: list[VersionView] = []
+        new: list[VersionView] = []
+        awaited: list[VersionView] = []
+        for version in wanted:
+            told = reports_of(version, replicas)
+            if any(there.get("trial") for there in told):
+                tried.add(version.id)
+            if version.id in answering:
+                continue
+            if why_not(version, replicas) is not None:
+                failed.append(version)
+            elif await _answers(api, version):
+                answering.add(version.id)
+                since = monotonic()
+            elif version.id in tried and version.model not in made:
+                new.append(version)
+            else:
+                awaited.append(version)
+                since = monotonic()
+        if not awaited and (not new or answering - tried or monotonic() - since > new_s):
             break
         await asyncio.sleep(POLL_S)
-    for number, reason in reasons.items():
-        if reason is not None:
-            say(f"version {number} of {name} failed to load: {reason}")
+    for version in failed:
+        say(f"version {version.number} of {version.model} failed to load: {why_not(version, replicas)}")
+    for version in new:
+        say(f"version {version.number} of {version.model} is in its trial, and answers once it has passed")
+
+
+async def _answers(api: Api, version: "VersionView") -> bool:
+    return (await api.send("GET", f"/v2/models/{version.model}/versions/{version.number}/ready")).is_success

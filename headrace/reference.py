@@ -9,19 +9,17 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 from typer.core import TyperGroup, TyperOption
 
-from cache.settings import CacheSettings
-from gateway.settings import GatewaySettings
+from gateway import settings as gateway
 from headrace import cli
-from model_service.protocol.logs import LogSettings
-from model_service.protocol.tracing import TracingSettings
 from model_service.settings import WorkerSettings
+from service.logs import LogSettings
+from service.tracing_settings import TracingSettings
 from storage.settings import StorageSettings
 
 SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
-    ("Gateway", GatewaySettings),
+    *gateway.SECTIONS.items(),
     ("Worker", WorkerSettings),
     ("Registry and artifacts (gateway, worker, command)", StorageSettings),
-    ("Response cache (gateway)", CacheSettings),
     ("Logs (gateway, worker)", LogSettings),
     ("Tracing (gateway, worker)", TracingSettings),
 )

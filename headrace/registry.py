@@ -1,12 +1,11 @@
 """The registry as the commands see it: on this machine's disk, or behind the admin API of a running platform."""
 
-import difflib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.data_folder import DataFolder
-from headrace.errors import CommandError
+from headrace.errors import CommandError, unknown_model
 from headrace.options import Platform
 
 if TYPE_CHECKING:
@@ -64,13 +63,13 @@ async def open_registry(platform: Platform, *, create: bool = False) -> AsyncIte
             yield local
     else:
         folder = DataFolder(platform.data)
-        if not folder.database.exists():
-            if not create:
-                raise CommandError(
-                    f"there is no registry in {platform.data}",
-                    "`headrace models add SOURCE` makes one; --data names another folder, --url a running platform",
-                )
+        if create:
             await prepare(folder)
+        elif not folder.database.exists():
+            raise CommandError(
+                f"there is no registry in {platform.data}",
+                "`headrace models add SOURCE` makes one; --data names another folder, --url a running platform",
+            )
         async with LocalRegistry.open(folder.database_url, str(folder.artifacts)) as local:
             yield local
 
@@ -82,13 +81,3 @@ async def find(registry: Registry, name: str) -> "ModelView":
         if model.name == name:
             return model
     raise unknown_model(name, [model.name for model in models])
-
-
-def unknown_model(name: str, names: Sequence[str]) -> CommandError:
-    """The error for a name that no model has."""
-    message = f"there is no model named {name}"
-    if near := difflib.get_close_matches(name, names, n=3, cutoff=0.5):
-        return CommandError(message, f"did you mean {' or '.join(near)}?")
-    if names:
-        return CommandError(message, f"there are {', '.join(sorted(names)[:10])}")
-    return CommandError(message, "add one with `headrace models add SOURCE`")

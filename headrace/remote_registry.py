@@ -54,8 +54,7 @@ class RemoteRegistry:
         return await self._read(VERSION, "POST", f"{_model(manifest.name)}/versions", body)
 
     async def promote(self, name: str, version: str, alias: str) -> VersionView:
-        number = int(version) if version.isdigit() else version
-        return await self._read(VERSION, "POST", f"{_model(name)}/promote", {"version": number, "alias": alias})
+        return await self._read(VERSION, "POST", f"{_model(name)}/promote", {"version": version, "alias": alias})
 
     async def rollback(self, name: str, alias: str) -> VersionView:
         return await self._read(VERSION, "POST", f"{_model(name)}/rollback", {"alias": alias})

@@ -3,9 +3,11 @@
 import json
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from headrace.errors import CommandError
+from wire.tasks.contract import Contract
+from wire.tasks.table import task_named
 
 WORDS = [
     *("river", "water", "gate", "turbine", "power", "valley", "snow", "stone", "quiet", "early", "morning", "small"),
@@ -13,9 +15,22 @@ WORDS = [
 ]
 
 
-def takes_text(metadata: dict[str, Any]) -> bool:
-    """Whether the model's only input is a text for each row."""
-    return [tensor["datatype"] for tensor in metadata["inputs"]] == ["BYTES"]
+def contract_of(metadata: dict[str, Any]) -> Contract:
+    """What the model's task is to whoever asks it. Raises CommandError where this command has not heard of it."""
+    try:
+        return task_named(metadata["task"])
+    except ValueError as error:
+        raise CommandError(f"{metadata['name']}: {error}", "take the headrace that the platform runs") from error
+
+
+def takes_texts(metadata: dict[str, Any]) -> bool:
+    """Whether each value that is typed is a row: that of a task which reads texts, or of a graph that takes strings."""
+    return contract_of(metadata).takes_text or _one_string_a_row(metadata["inputs"])
+
+
+def _one_string_a_row(specs: Sequence[dict[str, Any]]) -> bool:
+    """Whether strings are all that a graph takes: `[-1]`, or `[-1, 1]` as scikit-learn has them."""
+    return len(specs) == 1 and specs[0]["datatype"] == "BYTES" and all(int(size) == 1 for size in specs[0]["shape"][1:])
 
 
 def request_of(metadata: dict[str, Any], values: Sequence[str]) -> dict[str, Any]:
@@ -25,14 +40,15 @@ def request_of(metadata: dict[str, Any], values: Sequence[str]) -> dict[str, Any
     row alone is taken for a batch of one. Raises CommandError where it is none of these.
     """
     specs = metadata["inputs"]
-    if takes_text(metadata):
-        return {"inputs": [_tensor(specs[0], list(values))]}
+    if takes_texts(metadata):
+        shape = [len(values), *(1 for _ in specs[0]["shape"][1:])]
+        return {"inputs": [{"name": specs[0]["name"], "datatype": "BYTES", "shape": shape, "data": list(values)}]}
     if len(values) != 1:
         raise CommandError(
             f"{metadata['name']} takes tensors, not {len(values)} texts", f"give one JSON value: {_shape_of(specs)}"
         )
     try:
-        given = json.loads(values[0])
+        given = json.loads(values[0], parse_constant=_no_json)
     except json.JSONDecodeError as error:
         raise CommandError(f"the input is not JSON: {error}", f"{metadata['name']} takes {_shape_of(specs)}") from error
     if isinstance(given, dict) and isinstance(given.get("inputs"), list):
@@ -49,12 +65,12 @@ def request_of(metadata: dict[str, Any], values: Sequence[str]) -> dict[str, Any
     return {"inputs": [_tensor(known[name], data) for name, data in given.items()]}
 
 
-def made_up_request(metadata: dict[str, Any], rows: int, chance: random.Random) -> dict[str, Any]:
+def invent_request(metadata: dict[str, Any], rows: int, chance: random.Random) -> dict[str, Any]:
     """A request of `rows` rows in the model's shapes: sentences of 4 to 24 words, or numbers between 0 and 1."""
-    return {"inputs": [_made_up_tensor(spec, rows, chance) for spec in metadata["inputs"]]}
+    return {"inputs": [_invent_tensor(spec, rows, chance) for spec in metadata["inputs"]]}
 
 
-def _made_up_tensor(spec: dict[str, Any], rows: int, chance: random.Random) -> dict[str, Any]:
+def _invent_tensor(spec: dict[str, Any], rows: int, chance: random.Random) -> dict[str, Any]:
     shape = [rows if at == 0 and size < 0 else max(size, 1) for at, size in enumerate(map(int, spec["shape"]))]
     count = 1
     for size in shape:
@@ -67,17 +83,31 @@ def _made_up_tensor(spec: dict[str, Any], rows: int, chance: random.Random) -> d
         case "FP32" | "FP64":
             data = [round(chance.random(), 6) for _ in range(count)]
         case "FP16" | "BF16":
-            raise CommandError(f"the input {spec['name']} is {spec['datatype']}, which has no JSON form", "")
+            raise _binary_only(f"the input {spec['name']} is {spec['datatype']}, which")
         case _:
             data = [chance.randint(0, 1) for _ in range(count)]
     return {"name": spec["name"], "datatype": spec["datatype"], "shape": shape, "data": data}
 
 
 def _tensor(spec: dict[str, Any], data: Any) -> dict[str, Any]:
+    if spec["datatype"] in ("FP16", "BF16"):
+        raise _binary_only(f"the input {spec['name']} is {spec['datatype']}, which")
+    if not spec["shape"] and not isinstance(data, list):
+        return {"name": spec["name"], "datatype": spec["datatype"], "shape": [], "data": [data]}
     shape = _nesting(data, spec["name"])
+    if shape == [0] and all(int(size) > 0 for size in spec["shape"][1:]):
+        shape = [0, *map(int, spec["shape"][1:])]  # no rows; one of no elements would not fit
     if len(shape) == len(spec["shape"]) - 1:
         shape = [1, *shape]
     return {"name": spec["name"], "datatype": spec["datatype"], "shape": shape, "data": data}
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise _binary_only(constant)
+
+
+def _binary_only(what: str) -> CommandError:
+    return CommandError(f"{what} has no JSON form", "send it as binary data: tritonclient does")
 
 
 def _nesting(data: Any, name: str) -> list[int]:

@@ -26,7 +26,7 @@ def growth(before: Samples, after: Samples) -> Samples:
     }
 
 
-def merged(many: Iterable[Samples]) -> Samples:
+def merge(many: Iterable[Samples]) -> Samples:
     """The sums over several processes."""
     sums: dict[tuple[str, Labels], float] = defaultdict(float)
     for samples in many:
@@ -37,7 +37,7 @@ def merged(many: Iterable[Samples]) -> Samples:
 
 def total(samples: Samples, name: str, **wanted: str | Set[str]) -> float:
     """The sum of a metric's samples whose labels have the wanted value, or one of the wanted values."""
-    return sum(value for _, value in _chosen(samples, name, wanted))
+    return sum(value for _, value in _select(samples, name, wanted))
 
 
 def ratio(part: float, whole: float) -> float | None:
@@ -55,7 +55,7 @@ def quantile(grown: Samples, name: str, share: float, **wanted: str | Set[str]) 
     distributed within a bucket, and in the last one its lower bound. None where there were none.
     """
     counts: dict[float, float] = defaultdict(float)
-    for labels, value in _chosen(grown, f"{name}_bucket", wanted):
+    for labels, value in _select(grown, f"{name}_bucket", wanted):
         counts[float(labels["le"])] += value
     rank = share * counts.get(math.inf, 0.0)
     if rank == 0:
@@ -71,12 +71,12 @@ def quantile(grown: Samples, name: str, share: float, **wanted: str | Set[str]) 
 def values(samples: Samples, name: str, *labels: str) -> dict[tuple[str, ...], float]:
     """A metric's samples by the values of these labels, summed over those of all others."""
     found: dict[tuple[str, ...], float] = defaultdict(float)
-    for named, value in _chosen(samples, name, {}):
+    for named, value in _select(samples, name, {}):
         found[tuple(named[label] for label in labels)] += value
     return found
 
 
-def _chosen(
+def _select(
     samples: Samples, name: str, wanted: Mapping[str, str | Set[str]]
 ) -> Iterable[tuple[Mapping[str, str], float]]:
     for (named, pairs), value in samples.items():

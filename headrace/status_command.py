@@ -8,6 +8,8 @@ import typer
 
 from headrace import options
 from headrace.registry import open_registry
+from headrace.rows import rows_of
+from headrace.states import is_wanted, ready_on, reports_of, state_of
 
 if TYPE_CHECKING:
     from storage.views import ModelView, ReplicaView
@@ -26,9 +28,17 @@ def status(platform: options.Platform) -> None:
         if found["models"]:
             print()
             print_table(
-                ("model", "version", "aliases", "workers", "state"),
-                [(m["name"], m["version"], " ".join(m["aliases"]), m["ready_on"], m["state"]) for m in found["models"]],
+                ("model", "version", "aliases", "workers", "rows", "state"),
+                [
+                    (m["name"], m["version"], " ".join(m["aliases"]), m["ready_on"], m["rows"], m["state"])
+                    for m in found["models"]
+                ],
             )
+            for m in found["models"]:
+                if m["rows"] == "alone":
+                    print(f"{m['name']} version {m['version']}: each request runs alone and whole: {m['rows_reason']}")
+                if m["cache_reason"]:
+                    print(f"{m['name']} version {m['version']}: answers are never cached: {m['cache_reason']}")
         if found["workers"]:
             print()
             print_table(("worker", "state"), [(w["url"], w["state"]) for w in found["workers"]])
@@ -53,16 +63,24 @@ async def _status(platform: options.Platform) -> dict[str, Any]:
 
 
 def _versions(model: "ModelView", replicas: Sequence["ReplicaView"]) -> list[dict[str, Any]]:
-    """The versions that something points at or that have failed, each with the workers that are ready to answer it."""
+    """The versions that something points at, that serve or have failed, each with the workers that answer for it."""
     rows = []
     for version in model.versions:
         aliases = sorted(name for name, number in model.aliases.items() if number == version.number)
-        states = [replica.versions.get(str(version.id), {}).get("state") for replica in replicas]
-        on = states.count("ready")
-        if not (aliases or on or version.failure):
+        on = ready_on(reports_of(version, replicas))
+        if not (aliases or on or version.failure or is_wanted(model, version)):
             continue
-        state = f"failed: {version.failure}" if version.failure else "ready" if on else "loading"
-        if not model.enabled:
-            state = "unloaded"
-        rows.append({"name": model.name, "version": version.number, "aliases": aliases, "ready_on": on, "state": state})
+        found = rows_of(version, replicas)
+        rows.append(
+            {
+                "name": model.name,
+                "version": version.number,
+                "aliases": aliases,
+                "ready_on": on,
+                "rows": found.rows,
+                "rows_reason": found.reason,
+                "cache_reason": version.manifest.cache_reason,
+                "state": state_of(model, version, replicas),
+            }
+        )
     return rows

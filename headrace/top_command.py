@@ -37,7 +37,7 @@ def top(
     elif once or not sys.stdout.isatty():
         from rich.console import Console
 
-        Console(highlight=False).print(_drawn(asyncio.run(_first(platform, interval))))
+        Console(highlight=False).print(_draw(asyncio.run(_first(platform, interval))))
     else:
         with suppress(KeyboardInterrupt):
             asyncio.run(_live(platform, interval))
@@ -55,7 +55,7 @@ async def _live(platform: options.Platform, interval: float) -> None:
     with Live(f"measuring for {interval:g} s", console=Console(highlight=False), screen=True) as live:
         async with aclosing(_frames(platform, interval)) as frames:
             async for frame in frames:
-                live.update(_drawn(frame), refresh=True)
+                live.update(_draw(frame), refresh=True)
 
 
 async def _frames(platform: options.Platform, interval: float) -> AsyncGenerator[dict[str, Any], None]:
@@ -82,7 +82,7 @@ async def _frames(platform: options.Platform, interval: float) -> AsyncGenerator
             before = after
 
 
-def _drawn(frame: dict[str, Any]) -> "Group":
+def _draw(frame: dict[str, Any]) -> "Group":
     from rich.console import Group
 
     from headrace.output import table

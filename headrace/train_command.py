@@ -12,7 +12,7 @@ from headrace import options, watch_command
 from headrace.errors import CommandError
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 RUN = "run"
 GATE_FAILED = 3  # the exit status: all was done, and the version is not good enough
@@ -47,10 +47,10 @@ def run(
 
     The exit status is 3 where a gate of `register` did not hold, 1 where a stage failed.
     """
-    with explained():
+    with explain_training_errors():
         from headrace.training_run import run_recipe
 
-        found = run_recipe(opened(recipe), work, until, as_json)
+        found = run_recipe(recipe, work, until, as_json)
     if as_json:
         from headrace.output import print_json
 
@@ -68,7 +68,7 @@ def templates(
     as_json: options.Json = False,
 ) -> None:
     """The tasks that a recipe can name, and the columns that their data need; a recipe for the task NAME."""
-    with explained():
+    with explain_training_errors():
         from headrace.train_templates import list_templates, show_template, write_template
 
         if name is None and out is not None:
@@ -92,10 +92,10 @@ def suspects(
     """Write the rows whose labels deserve a person's look, the most suspect first, for Label Studio."""
     from headrace.output import print_json
 
-    with explained():
+    with explain_training_errors():
         from training.annotate.suspects import export
 
-        found = export(opened(recipe), work, out, limit)
+        found = export(open_recipe(recipe), work, out, limit)
     if as_json:
         print_json(found)
     else:
@@ -109,15 +109,15 @@ def suspects(
 app.command("watch")(watch_command.watch)
 
 
-def opened(path: Path) -> "Recipe":
+def open_recipe(path: Path) -> "Recipe":
     """The recipe in a file. Raises CommandError with all that is wrong with it."""
-    from training.recipe import load
+    from training.recipe.recipe import load
 
     return load(path)
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def explain_training_errors() -> Iterator[None]:
     """What training raises for a user's eyes, as CommandError."""
     try:
         yield
@@ -128,9 +128,12 @@ def explained() -> Iterator[None]:
             "install it, with torch, in an environment of its own: pip install 'headrace[training]'",
         ) from error
     except Exception as error:
-        from training.block import RecipeError
+        from training.recipe.block import RecipeError
         from training.stage import Busy
 
         if isinstance(error, RecipeError | Busy):
             raise CommandError(str(error)) from error
+        if isinstance(error, OSError) and error.errno is not None:  # a full disk, a folder that may not be written to
+            where = f"{error.filename}: " if error.filename else ""
+            raise CommandError(f"{where}{error.strerror}") from error
         raise

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from training.stage import busy, done
-from training.train.monitor.log import LOG, parsed
+from training.train.monitor.log import LOG, parse
 
 State = Literal["running", "stopped", "done"]
 WINDOW: Final = 10  # steps that speeds are a mean of
@@ -53,7 +53,7 @@ class Run:
             whole, end, _ = file.read().rpartition(b"\n")
         self._file = now.st_ino
         self._read += len(whole) + len(end)
-        for event in parsed(whole.decode()):
+        for event in parse(whole.decode()):
             self._take(event)
         if self._last is not None:
             del self.steps[: -self._last]

@@ -43,7 +43,7 @@ def watch(
 
         print_json(_plain(_look(folder)))
     elif once or not sys.stdout.isatty():
-        Console(highlight=False).print(_drawn(_look(folder), rows))
+        Console(highlight=False).print(_draw(_look(folder), rows))
     else:
         with suppress(KeyboardInterrupt):
             _live(folder, rows, interval)
@@ -54,11 +54,11 @@ def _live(folder: Path, rows: int, interval: float) -> None:
     from rich.live import Live
 
     now = _look(folder)
-    with Live(_drawn(now, rows), console=Console(highlight=False), auto_refresh=False) as live:
+    with Live(_draw(now, rows), console=Console(highlight=False), auto_refresh=False) as live:
         while now.state == "running":
             time.sleep(interval)
             now.look()
-            live.update(_drawn(now, rows), refresh=True)
+            live.update(_draw(now, rows), refresh=True)
 
 
 def _find(run: str | None, work: Path) -> Path:
@@ -94,7 +94,7 @@ def _plain(run: "Run") -> dict[str, Any]:
     }
 
 
-def _drawn(run: "Run", rows: int) -> "Group":
+def _draw(run: "Run", rows: int) -> "Group":
     from rich.console import Group
 
     from headrace.output import table

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from loadtests import cache_hits, hop, memory, minilm, overhead, tracing
+from loadtests import cache_hits, envoy_rate, hop, memory, minilm, overhead, registry_polls, tracing
 from loadtests.report import render
 from loadtests.results import Result, write
 
@@ -15,6 +15,8 @@ BENCHMARKS: Final[dict[str, Callable[[], Result]]] = {
     "hop": hop.measure,
     "memory": memory.measure,
     "tracing": tracing.measure,
+    "envoy_rate": envoy_rate.measure,
+    "registry_polls": registry_polls.measure,
 }
 
 

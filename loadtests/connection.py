@@ -8,7 +8,7 @@ from typing import cast
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
-class Connection(asyncio.Protocol):
+class LoadConnection(asyncio.Protocol):
     """Sends prepared requests. `answered(connection, status, head, body)` is called for each answer.
 
     `lost(connection)` is called once, when the connection has closed, whoever closed it.
@@ -16,8 +16,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        answered: Callable[["Connection", int, bytes, bytes], None],
-        lost: Callable[["Connection"], None],
+        answered: Callable[["LoadConnection", int, bytes, bytes], None],
+        lost: Callable[["LoadConnection"], None],
     ) -> None:
         self.due = 0.0  # when the request in flight was due: latency counts from here
         self.busy = False

@@ -8,8 +8,9 @@ from typing import Any, Final
 from cache.settings import CacheSettings, open_cache
 from gateway.admission import Admission
 from gateway.api import oip
-from gateway.api.endpoint import InferenceEndpoint, Limits
+from gateway.api.endpoint import InferenceEndpoint
 from gateway.balancer import Replica
+from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.pipeline import Gateway
 from gateway.request_log import RequestLog
@@ -19,12 +20,14 @@ from loadtests.models import overhead_folder
 from loadtests.payloads import items
 from loadtests.payloads import oip as dialect
 from loadtests.platform import artifact
-from model_service.models import LoadedModel, Models
-from model_service.protocol.http import Headers
-from model_service.protocol.messages import InferRequest, InferResponse
-from model_service.protocol.tracing import Tracer
+from model_service.loaded_model import LoadedModel
+from model_service.models import Models
 from model_service.routes import Infer
+from model_service.routes import Limits as WorkerLimits
+from service.asgi import Headers
+from service.tracing import Tracer
 from storage.views import ModelView, VersionView
+from wire.messages import InferRequest, InferResponse
 
 MODEL: Final = "overhead"
 CACHE_TTL_S = 3600
@@ -69,7 +72,7 @@ def gateway_endpoint(tracer: Tracer) -> Endpoint:
         name=MODEL, versions=(version,), aliases={"stable": 1}, enabled=True, history={"stable": ()}, weights=None
     )
     gateway = Gateway(
-        _Routes(build_table([view], {1: (Replica.at("http://127.0.0.1:1"),)})),
+        _Membership(build_table([view], {1: (Replica.at("http://127.0.0.1:1"),)})),
         _Echo(),
         open_cache(CacheSettings(redis_url=None)),
     )
@@ -77,11 +80,11 @@ def gateway_endpoint(tracer: Tracer) -> Endpoint:
         "oip",
         oip.decode,
         gateway,
-        Metrics(),
-        RequestLog(GatewaySettings(log_sample=0)),
-        Limits(Admission(64), MAX_BODY_BYTES, MINUTE, MINUTE),
-        tracer,
-        "/v2/models/{model}/infer",
+        metrics=Metrics(),
+        requests=RequestLog(GatewaySettings(log_sample=0)),
+        limits=Limits(Admission(64), MAX_BODY_BYTES, MINUTE, MINUTE),
+        tracer=tracer,
+        route="/v2/models/{model}/infer",
     )
     return Endpoint(app, {}, _body())
 
@@ -90,7 +93,7 @@ def worker_endpoint(tracer: Tracer, headers: Headers) -> Endpoint:
     """Of a worker that has the small model of random weights loaded."""
     models = Models()
     models.add(LoadedModel.open(MODEL, 1, artifact(MODEL).manifest, overhead_folder(), threads=1))
-    return Endpoint(Infer(models, MAX_BODY_BYTES, tracer, "/v2/models/{model}/infer"), headers, _body())
+    return Endpoint(Infer(models, WorkerLimits(MAX_BODY_BYTES), tracer, "/v2/models/{model}/infer"), headers, _body())
 
 
 def _body() -> bytes:
@@ -98,7 +101,7 @@ def _body() -> bytes:
 
 
 @dataclass
-class _Routes:
+class _Membership:
     table: RouteTable
 
 

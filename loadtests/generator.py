@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import uvloop
 
-from loadtests.connection import Connection
+from loadtests.connection import LoadConnection
 from loadtests.scenarios.arrivals import Stretch, due_times
 from loadtests.spec import Report, Spec
 
@@ -35,7 +35,7 @@ SEED = 7  # of Poisson arrivals: the same moments in each run
 class Run:
     """One phase of load, warm-up or measured, over connections that are already open."""
 
-    def __init__(self, spec: Spec, requests: list[bytes], connections: list[Connection], seconds: float) -> None:
+    def __init__(self, spec: Spec, requests: list[bytes], connections: list[LoadConnection], seconds: float) -> None:
         self._requests = requests
         self._limit = spec.get("requests", 0) if seconds == 0 else 0
         self._seconds = seconds
@@ -85,7 +85,7 @@ class Run:
         if ticking is not None:
             await asyncio.to_thread(ticking.join)  # it calls the loop, which must not be closed by then
 
-    def answered(self, connection: Connection, status: int, head: bytes, body: bytes) -> None:
+    def answered(self, connection: LoadConnection, status: int, head: bytes, body: bytes) -> None:
         """Count an answer and send what comes next over the same connection."""
         now = self._now()
         self._in_flight -= 1
@@ -105,7 +105,7 @@ class Run:
             self._send(connection, now)
         self._check_done()
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: LoadConnection) -> None:
         """A closed connection is an error, and its load is gone: the run will say so."""
         self.errors += 1
         self._in_flight -= connection.busy
@@ -116,7 +116,7 @@ class Run:
             self._end()
         self._check_done()
 
-    def _send(self, connection: Connection, due: float) -> None:
+    def _send(self, connection: LoadConnection, due: float) -> None:
         connection.send(self._requests[self._sent % len(self._requests)], due)
         self._sent += 1
         self._in_flight += 1
@@ -155,13 +155,13 @@ class Run:
 async def load(spec: Spec) -> Report:
     """Open the connections, warm up, run, report."""
     host, port, requests = prepare(spec)
-    connections: list[Connection] = []
+    connections: list[LoadConnection] = []
     current: list[Run] = []
 
-    def answered(connection: Connection, status: int, head: bytes, body: bytes) -> None:
+    def answered(connection: LoadConnection, status: int, head: bytes, body: bytes) -> None:
         current[-1].answered(connection, status, head, body)
 
-    def lost(connection: Connection) -> None:
+    def lost(connection: LoadConnection) -> None:
         if current:
             current[-1].lost(connection)
 
@@ -169,7 +169,7 @@ async def load(spec: Spec) -> Report:
     phases = [spec["warmup_s"]] if spec.get("warmup_s") else []
     try:
         for _ in range(spec["connections"]):
-            _, connection = await loop.create_connection(lambda: Connection(answered, lost), host, port)
+            _, connection = await loop.create_connection(lambda: LoadConnection(answered, lost), host, port)
             connections.append(connection)
         for seconds in (*phases, spec.get("seconds", 0.0)):
             current.append(Run(spec, requests, connections, seconds))

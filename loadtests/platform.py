@@ -30,7 +30,7 @@ from storage.importers import Import, import_model
 from storage.migrate import upgrade
 from storage.registry import Registry
 from tests.servers import postgres_server
-from training import minilm
+from training.demo import minilm
 
 WORKERS = 2  # as `headrace up` starts them
 TENSORS: Mapping[Workload, str] = {"overhead": "x", "minilm": "text", "sentiment": "text"}
@@ -110,14 +110,15 @@ def platform(
     *,
     postgres: bool = False,
     envoy: bool = False,
+    store: str | None = None,
 ) -> Iterator[Platform]:
     """Start everything, and stop it when the block ends. The cores are shared out among the workers.
 
-    `environment` goes to every process, over what is set here.
+    `environment` goes to every process, over what is set here; `store` is where the artifacts are kept.
     """
     with tempfile.TemporaryDirectory(prefix="headrace-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        database, store = f"sqlite:///{folder / 'registry.db'}", str(folder / "artifacts")
+        database, store = f"sqlite:///{folder / 'registry.db'}", store or str(folder / "artifacts")
         others = {"valkey": stack.enter_context(process(_valkey(folder), {}))}
         if postgres:
             server = stack.enter_context(postgres_server())
@@ -127,6 +128,7 @@ def platform(
             "HEADRACE_DATABASE_URL": database,
             "HEADRACE_ARTIFACTS_URL": store,
             "HEADRACE_CACHE_REDIS_URL": f"unix://{folder / 'valkey.sock'}",
+            "HEADRACE_CACHE_SECRET": "what the gateways of this run share",
             "HEADRACE_WORKER_CACHE_DIR": str(folder / "loaded"),
             "HEADRACE_WORKER_THREADS": str(max(1, len(os.sched_getaffinity(0)) // workers)),
             "HEADRACE_WORKER_DRAIN_S": "0",

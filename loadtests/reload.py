@@ -15,16 +15,17 @@ import onnxruntime  # noqa: F401
 import tokenizers  # noqa: F401
 
 from loadtests.processes import resident_mb
-from model_service.models import LoadedModel, give_memory_back, use_one_arena
+from model_service import memory
+from model_service.loaded_model import LoadedModel
 from model_service.warmup import warm_up
 from storage.manifest import Manifest
 
 
 async def reload(folder: Path, rounds: int) -> list[float]:
     """Resident MB at the start and after each round."""
-    use_one_arena()
+    memory.use_one_arena()
     manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
-    give_memory_back()
+    memory.give_back()
     resident = [resident_mb(os.getpid())]
     for _ in range(rounds):
         model = await asyncio.to_thread(
@@ -33,7 +34,7 @@ async def reload(folder: Path, rounds: int) -> list[float]:
         await warm_up(model, folder)
         await model.close()
         del model
-        await asyncio.to_thread(give_memory_back)
+        await asyncio.to_thread(memory.give_back)
         resident.append(resident_mb(os.getpid()))
     return resident
 

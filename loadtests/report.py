@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from loadtests.results import FOLDER, Figure, Result, read_all
+from loadtests.results import FOLDER, Figure, Result, Table, read_all
 
 HEAD = """# What was measured
 
 Written by `python -m loadtests` (`make bench`), one JSON file beside this one for each benchmark, with every round.
 Server, peers and load generator share the cores. Ratios are of medians over rounds in which the contenders took turns.
 """
+HEADINGS = ("| What | Measured | Target | Met | Notes |", "| --- | ---: | ---: | --- | --- |")
 
 
 def render() -> Path:
@@ -62,12 +63,15 @@ def _section(found: Result) -> str:
         [
             f"## {found['name']}\n",
             f"{found['about']}. `{found['command']}`, {found['date']}.{versions}\n",
-            "| What | Measured | Target | Met | Notes |",
-            "| --- | ---: | ---: | --- | --- |",
-            *rows,
+            *(_table(table) if (table := found.get("table")) else [*HEADINGS, *rows]),
             "",
         ]
     )
+
+
+def _table(table: Table) -> list[str]:
+    lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
+    return [f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines]
 
 
 def _number(figure: Figure) -> str:

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from loadtests.machine import Machine, machine
 from loadtests.spec import Report
@@ -24,8 +24,15 @@ class Figure(TypedDict):
     notes: list[str]
 
 
+class Table(TypedDict):
+    """What is better shown in columns of its own than as figures."""
+
+    columns: list[str]
+    rows: list[list[str]]
+
+
 class Result(TypedDict):
-    """One benchmark: its figures, and every round that they are made of."""
+    """One benchmark: its figures, or a table that is shown in place of them, and every round that they are made of."""
 
     name: str
     about: str
@@ -34,6 +41,7 @@ class Result(TypedDict):
     machine: Machine
     figures: list[Figure]
     rounds: dict[str, Any]
+    table: NotRequired[Table]
 
 
 def figure(
@@ -54,17 +62,28 @@ def figure(
     return Figure(what=what, value=value, unit=unit, target=target, met=met, notes=list(notes))
 
 
-def result(name: str, about: str, figures: list[Figure], rounds: dict[str, Any]) -> Result:
+def result(
+    name: str,
+    about: str,
+    figures: list[Figure],
+    rounds: dict[str, Any],
+    *,
+    command: str | None = None,
+    table: Table | None = None,
+) -> Result:
     """The result of a benchmark that ended just now on this machine."""
-    return Result(
+    found = Result(
         name=name,
         about=about,
-        command=f"python -m loadtests {name}",
+        command=command or f"python -m loadtests {name}",
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         machine=machine(),
         figures=figures,
         rounds=rounds,
     )
+    if table is not None:
+        found["table"] = table
+    return found
 
 
 def median(reports: Sequence[Report], key: str) -> float:

@@ -5,7 +5,7 @@ import random
 from typing import TypedDict
 
 from loadtests.models import CACHE
-from training import reviews
+from training.demo import reviews
 
 COUNT = 2000
 

@@ -18,13 +18,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from loadtests.endpoints import Endpoint, gateway_endpoint, worker_endpoint
+from loadtests.envoy_rate import workers as receivers
 from loadtests.results import Figure, Result, figure, result
-from loadtests.scaling.envoy_rate import workers as receivers
-from model_service.protocol import headers as names
-from model_service.protocol.http import Headers
-from model_service.protocol.otel import OtelTracer, Sampling
-from model_service.protocol.trace_context import recorded_trace
-from model_service.protocol.tracing import UNTRACED, Tracer
+from service.asgi import Headers
+from service.otel import OtelTracer, Sampling
+from service.trace_context import recorded_trace
+from service.tracing import UNTRACED, Tracer
+from wire import headers as names
 
 ROUNDS: Final = 40
 REQUESTS: Final = 640

@@ -13,21 +13,25 @@ from uuid import uuid4
 import uvicorn
 import uvloop
 
+from model_service import memory
 from model_service.app import create_app
-from model_service.models import Models, use_one_arena
-from model_service.protocol import logs, server, tracing
+from model_service.models import Models
 from model_service.reconcile import Reconciler
 from model_service.settings import WorkerSettings
+from service import logs, server, tracing_settings
+from service.limits import ConnectionLimits
+from service.tracing import Tracer
 from storage.artifacts import open_store
 from storage.database import Database
 from storage.registry import Registry
 from storage.settings import StorageSettings
 
+BODY_S = 60  # for a body, which a gateway has whole before it sends it
 log = logging.getLogger("model_service")
 
 
-class DrainingServer(uvicorn.Server):
-    """Told to stop, it first says so and serves on for a moment, so that no gateway meets a closed door."""
+class DrainingServer(server.Server):
+    """Before it stops it reports that it drains, and serves on for a moment, so that gateways stop asking it."""
 
     def __init__(self, config: uvicorn.Config, reconciler: Reconciler, drain_s: float) -> None:
         super().__init__(config)
@@ -55,7 +59,7 @@ class DrainingServer(uvicorn.Server):
         super().handle_exit(sig, None)
 
 
-async def serve(settings: WorkerSettings, storage: StorageSettings, tracer: tracing.Tracer) -> None:
+async def serve(settings: WorkerSettings, storage: StorageSettings, tracer: Tracer) -> None:
     """Serve until SIGTERM or SIGINT."""
     listening = server.listen(settings.host, settings.port)
     port = listening.getsockname()[1]
@@ -71,7 +75,8 @@ async def serve(settings: WorkerSettings, storage: StorageSettings, tracer: trac
         url=url,
     )
     app = create_app(models, reconciler, settings, tracer)
-    config = server.config(app, settings.host, port, drain_s=settings.stop_timeout_s)
+    limits = ConnectionLimits(body_s=BODY_S)
+    config = server.config(app, settings.host, port, drain_s=settings.stop_timeout_s, limits=limits)
     server.leave_start_up_alone()
     log.info("worker on %s", url)
     try:
@@ -82,11 +87,11 @@ async def serve(settings: WorkerSettings, storage: StorageSettings, tracer: trac
 
 def main() -> None:
     """Read the environment, once, and serve."""
-    use_one_arena()
+    memory.use_one_arena()
     logs.configure(logs.LogSettings())
     secrets = os.environ.get("HEADRACE_SECRETS_DIR")
     settings, storage = WorkerSettings(_secrets_dir=secrets), StorageSettings(_secrets_dir=secrets)
-    tracer = tracing.open_tracer(tracing.TracingSettings(_secrets_dir=secrets), "headrace-worker")
+    tracer = tracing_settings.open_tracer(tracing_settings.TracingSettings(_secrets_dir=secrets), "headrace-worker")
     # uvicorn raises the signal again once it has stopped: a worker that was told to stop has not failed.
     signal.signal(signal.SIGTERM, _end)
     status: Any = 0

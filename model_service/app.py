@@ -11,11 +11,14 @@ from starlette.responses import JSONResponse
 
 from model_service.metrics import prometheus_registry
 from model_service.models import Models
-from model_service.protocol.server import HotFirst
-from model_service.protocol.tracing import UNTRACED, Tracer
 from model_service.reconcile import Reconciler
-from model_service.routes import infer_routes, routes
+from model_service.routes import Limits, infer_routes, routes
 from model_service.settings import WorkerSettings
+from service.budget import Budget
+from service.fast_path import FastPathApplication
+from service.memory import Trim
+from service.origin import OriginCheck
+from service.tracing import UNTRACED, Tracer
 
 
 def create_app(
@@ -33,13 +36,20 @@ def create_app(
         await reconciler.close()
         await asyncio.to_thread(tracer.close)
 
-    hot = infer_routes(models, settings.max_body_bytes, tracer)
-    app = HotFirst(
-        routes=[*hot, *routes(models, reconciler, prometheus_registry(models, reconciler))],
+    limits = Limits(
+        settings.max_body_bytes,
+        settings.max_answer_bytes,
+        settings.json_limits,
+        Budget(settings.memory_bytes, on_ebb=Trim()),
+    )
+    inference = infer_routes(models, limits, tracer)
+    app = FastPathApplication(
+        routes=[*inference, *routes(models, reconciler, prometheus_registry(models, reconciler, limits.budget))],
         lifespan=lifespan,
         exception_handlers={HTTPException: _refusal, Exception: _refusal},
     )
-    app.hot = hot
+    app.fast_path_routes = inference
+    app.origins = OriginCheck(settings.host)
     return app
 
 

@@ -1,11 +1,12 @@
-"""What a trace says of a batch, told after the fact by the times that its entries bear."""
+"""The spans of batches, recorded after a batch has run from the times in its entries."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
-from model_service.protocol.errors import ServingError
-from model_service.protocol.tracing import Attributes, Span
+from model_service.call import Call
 from model_service.queue import Entry
+from wire.errors import ServingError
+from wire.spans import Attributes, Span
 
 ROWS: Final = "headrace.batch.rows"
 REQUESTS: Final = "headrace.batch.requests"
@@ -13,24 +14,15 @@ TOKENS: Final = "headrace.batch.tokens"  # padding left out
 PADDING: Final = "headrace.batch.padding_tokens"
 
 
-class Call(Protocol):
-    """The request that an entry belongs to."""
-
-    span: Span | None
-
-
-C = TypeVar("C", bound=Call)
-
-
 def record_batch(
-    entries: Sequence[Entry[C]], results: Sequence[Any], started: float, ended: float, named: Attributes
+    entries: Sequence[Entry[Call]], results: Sequence[Any], started: float, ended: float, named: Attributes
 ) -> None:
-    """The batch, linked to each of its requests that is recorded, and what each of these had of it."""
+    """Record the batch, linked to each of its requests that is recorded, and in each of these its wait and its run."""
     calls = {entry.owner: span for entry in entries if (span := entry.owner.span) is not None}
     if not calls:
         return
     spans = list(calls.values())
-    batch = spans[0].shared("batch", started, spans, {**named, **_sizes(entries)})
+    batch = spans[0].begin_shared("batch", started, spans, {**named, **_sizes(entries)})
     errors = [type(result).__name__ for result in results if isinstance(result, ServingError)]
     if errors:
         batch.fail(errors[0])
@@ -48,16 +40,16 @@ def record_batch(
 
 
 def record_dropped(span: Span, arrived: float, dropped: float) -> None:
-    """A wait in the queue that led to no batch."""
+    """Record that a request waited in the queue and was dropped."""
     queue = span.begin("queue", arrived, {"headrace.queue.dropped": True})
     queue.end(dropped)
 
 
-def _rows(entries: Sequence[Entry[C]], times: tuple[float, float]) -> int:
+def _rows(entries: Sequence[Entry[Call]], times: tuple[float, float]) -> int:
     return sum([entry.item.rows for entry in entries if entry.item.ran == times])
 
 
-def _sizes(entries: Sequence[Entry[C]]) -> Attributes:
+def _sizes(entries: Sequence[Entry[Call]]) -> Attributes:
     rows = sum([entry.item.rows for entry in entries])
     tokens = sum([entry.item.rows * entry.item.length for entry in entries])
     padded = rows * max([entry.item.length for entry in entries])

@@ -2,79 +2,32 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
+from model_service.batch import Batch, Run, run_batch
 from model_service.batch_spans import record_batch, record_dropped
-from model_service.protocol.errors import (
-    DeadlineExceeded,
-    EngineFailed,
-    ModelNotReady,
-    Overloaded,
-    ServingError,
-    TooLarge,
-)
-from model_service.protocol.tracing import NOTHING, Attributes, Span
+from model_service.call import Call
 from model_service.queue import Entry, Queue
 from model_service.statistics import Statistics
 from model_service.tasks.base import Item
 from storage.manifest import Batching
+from wire.errors import DeadlineExceeded, ModelNotReady, Overloaded, TooLarge
+from wire.spans import NOTHING, Attributes, Span
 
 log = logging.getLogger(__name__)
-Run = Callable[[Sequence[Item]], Sequence[Any]]
-
-
-class _Call:
-    """One `submit`: its entries, and the future that they fulfil together."""
-
-    __slots__ = ("deadline", "entries", "future", "left", "results", "span")
-
-    def __init__(
-        self,
-        items: Sequence[Item],
-        arrived: float,
-        deadline: float | None,
-        future: asyncio.Future[list[Any]],
-        span: Span | None,
-    ) -> None:
-        self.entries = [Entry(item, self, index, arrived) for index, item in enumerate(items)]
-        self.results: list[Any] = [None] * len(items)
-        self.left = len(items)
-        self.deadline = deadline
-        self.future = future
-        self.span = span
-
-    def expire(self) -> None:
-        if not self.future.done():
-            self.future.set_exception(DeadlineExceeded())
-
-    def wants_answer(self) -> bool:
-        # The loop may be too late for the timer.
-        if self.deadline is not None and self.deadline <= monotonic():
-            self.expire()
-        return not self.future.done()
-
-    def answer(self, index: int, result: Any) -> None:
-        if self.future.done():
-            return
-        if isinstance(result, ServingError):
-            self.future.set_exception(result)
-            return
-        self.results[index] = result
-        self.left -= 1
-        if self.left == 0:
-            self.future.set_result(self.results)
 
 
 class Batcher:
     """Runs items in batches, `instances` of them at a time, each in a thread.
 
     `run` gets a batch's items and returns one result for each. Where it raises, the items run once more, one by one,
-    so that only those at fault fail. A batch that waits for company (see `Batching`) waits only while another runs.
-    `named` is what the spans of batches say beside their sizes.
+    so that only those at fault fail; where the engine's process died, all of them are Suspect, and where it does not
+    start again, ModelNotReady. A batch is delayed so that others can join (`Batching.max_delay_ms`) only while another
+    runs. `run` is cancelled once nobody waits for the batch. `named` are attributes of the batches' spans.
     """
 
     def __init__(
@@ -91,12 +44,12 @@ class Batcher:
         self._settings = settings
         self._instances = self._idle = instances
         self._threads = ThreadPoolExecutor(instances, thread_name_prefix="engine")
-        self._queue: Queue[_Call] = Queue(settings)
+        self._queue: Queue[Call] = Queue(settings)
         self._reserved = 0  # rows of requests that are being prepared
-        self._running: list[list[Entry[_Call]]] = []
+        self._running: list[Batch] = []
         self._rows_per_s = 0.0
         self._looking = False  # whether a look at the queue is due in this turn of the loop
-        self._hold: asyncio.TimerHandle | None = None  # when a held batch must leave
+        self._delay: asyncio.TimerHandle | None = None  # until a batch that waits for more must leave
         self._closing = False
         self._drained = asyncio.Event()
         self.statistics = statistics or Statistics()
@@ -104,15 +57,16 @@ class Batcher:
     async def submit(self, items: Sequence[Item], deadline: float | None = None, span: Span | None = None) -> list[Any]:
         """The items' results, in their order. `deadline` is monotonic seconds.
 
-        Raises Overloaded (full queue), DeadlineExceeded as soon as it has passed, EngineFailed, ModelNotReady once
-        closing. Cancelling it takes its items out of the queue. `span` is told of the queue, the batch and the engine.
+        Raises Overloaded (full queue), DeadlineExceeded as soon as it has passed, EngineFailed, Suspect, ModelNotReady
+        once closing. Cancelling it takes its items out of the queue. `span` is told of the queue, the batch and the
+        engine.
         """
         self.admit(sum([item.rows for item in items]), deadline)
         now = monotonic()
         loop = asyncio.get_running_loop()
         if not items:
             return []
-        call = _Call(items, now, deadline, loop.create_future(), span)
+        call = Call(items, now, deadline, loop.create_future(), span)
         for entry in call.entries:
             self._queue.add(entry)
         self._look_soon(loop)
@@ -139,7 +93,7 @@ class Batcher:
             raise DeadlineExceeded
 
     @contextmanager
-    def reserved(self, rows: int) -> Iterator[None]:
+    def reserve(self, rows: int) -> Iterator[None]:
         """Keep room for rows that were admitted while they are being prepared."""
         self._reserved += rows
         try:
@@ -150,7 +104,7 @@ class Batcher:
     async def close(self, timeout_s: float = 30.0) -> None:
         """Accept nothing more, finish what is queued, end the threads.
 
-        What a hung engine has not answered after `timeout_s` gets ModelNotReady; its thread is left behind.
+        Requests that a hung engine has not answered after `timeout_s` get ModelNotReady; its thread is abandoned.
         """
         self._closing = True
         self._drained.clear()
@@ -171,17 +125,19 @@ class Batcher:
         """How long the queue takes to empty, at the rate last seen."""
         return min(self._queue.rows / self._rows_per_s, 60.0) if self._rows_per_s else 1.0
 
-    def _expire(self, call: _Call) -> None:
+    def _expire(self, call: Call) -> None:
         call.expire()
         self._forget(call)
 
-    def _forget(self, call: _Call) -> None:
+    def _forget(self, call: Call) -> None:
         waiting = [entry for entry in call.entries if entry.number >= 0]
         for entry in waiting:
             self.statistics.dropped += 1
             self._queue.discard(entry)
         if waiting and call.span is not None:
             record_dropped(call.span, waiting[0].arrived, monotonic())
+        for batch in self._running:
+            batch.cancel_if_unwanted()
         self._settle()
 
     def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -192,27 +148,27 @@ class Batcher:
 
     def _look(self) -> None:
         self._looking = False
-        if self._hold is not None:
-            self._hold.cancel()
-            self._hold = None
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
         while self._idle and self._queue:
-            hold = self._hold_s()
-            if hold > 0:
-                self._hold = asyncio.get_running_loop().call_later(hold, self._look)
+            delay_s = self._delay_s()
+            if delay_s > 0:
+                self._delay = asyncio.get_running_loop().call_later(delay_s, self._look)
                 return
             before = len(self._queue)
-            batch = self._queue.take(_Call.wants_answer)
+            batch = self._queue.take(Call.wants_answer)
             self.statistics.dropped += before - len(self._queue) - len(batch)
             if batch:
                 self._start(batch)
         self._settle()
 
-    def _hold_s(self) -> float:
+    def _delay_s(self) -> float:
         if self._idle == self._instances or self._closing or self._queue.fills_a_batch:
             return 0.0
-        return self._queue.oldest.arrived + self._settings.max_delay_ms / 1000 - monotonic()
+        return self._queue.first.arrived + self._settings.max_delay_ms / 1000 - monotonic()
 
-    def _start(self, batch: list[Entry[_Call]]) -> None:
+    def _start(self, batch: list[Entry[Call]]) -> None:
         now = monotonic()
         statistics = self.statistics
         rows = longest = real = 0
@@ -226,30 +182,32 @@ class Batcher:
         statistics.tokens += real
         statistics.padded_tokens += rows * longest
         self._idle -= 1
-        self._running.append(batch)
-        self._threads.submit(self._work, asyncio.get_running_loop(), batch, rows, now)
+        running = Batch(batch, rows, now)
+        self._running.append(running)
+        self._threads.submit(self._work, asyncio.get_running_loop(), running)
 
-    def _work(self, loop: asyncio.AbstractEventLoop, batch: list[Entry[_Call]], rows: int, started: float) -> None:
+    def _work(self, loop: asyncio.AbstractEventLoop, batch: Batch) -> None:
         """In a thread."""
-        results = _results(self._run, batch)
-        loop.call_soon_threadsafe(self._finish, batch, results, rows, started)
+        results = run_batch(self._run, batch.entries, batch.scope)
+        loop.call_soon_threadsafe(self._finish, batch, results)
 
-    def _finish(self, batch: list[Entry[_Call]], results: Sequence[Any], rows: int, started: float) -> None:
+    def _finish(self, batch: Batch, results: Sequence[Any]) -> None:
         self._idle += 1
         self._running.remove(batch)
         ended = monotonic()
-        rate = rows * self._instances / max(ended - started, 1e-6)
+        rate = batch.rows * self._instances / max(ended - batch.started, 1e-6)
         self._rows_per_s += (rate - self._rows_per_s) * (0.1 if self._rows_per_s else 1.0)
-        for entry, result in zip(batch, results, strict=True):
+        for entry, result in zip(batch.entries, results, strict=True):
             entry.owner.answer(entry.index, result)
         # After the answers, as a call that failed wants no more runs; before anyone who was answered goes on.
         self._look()
-        record_batch(batch, results, started, ended, self._named)
+        record_batch(batch.entries, results, batch.started, ended, self._named)
 
     def _give_up(self, after_s: float) -> None:
         log.warning("the engine has not come back after %g s: what it runs and what waits is given up", after_s)
         late = ModelNotReady("this version was unloaded before it could answer", retry_after=1)
-        calls = {entry.owner for batch in (*self._running, self._queue.entries()) for entry in batch}
+        running = [batch.entries for batch in self._running]
+        calls = {entry.owner for entries in (*running, self._queue.entries()) for entry in entries}
         for call in calls:
             if not call.future.done():
                 call.future.set_exception(late)
@@ -258,31 +216,3 @@ class Batcher:
     def _settle(self) -> None:
         if self._closing and not self._queue and self._idle == self._instances:
             self._drained.set()
-
-
-def _results(run: Run, batch: list[Entry[_Call]]) -> list[Any]:
-    """What `run` makes of the batch; in place of a result, the error of an item that fails on its own too."""
-    try:
-        results = list(run([entry.item for entry in batch]))
-        if len(results) != len(batch):
-            raise EngineFailed(f"the model gave {len(results)} results for {len(batch)} items")
-        return results
-    except Exception as error:
-        if len(batch) == 1:
-            return [error if isinstance(error, ServingError) else _engine_failed(error)]
-    results, failed = [], set()
-    for entry in batch:
-        call, result = entry.owner, None
-        # Whoever no longer waits for an answer gets no second run.
-        if call not in failed and not call.future.done():
-            result = _results(run, [entry])[0]
-        if isinstance(result, ServingError):
-            failed.add(call)
-        results.append(result)
-    return results
-
-
-def _engine_failed(error: Exception) -> EngineFailed:
-    failed = EngineFailed(f"the model failed: {error}")
-    failed.__cause__ = error  # whose fault it is, for whoever loads the version
-    return failed

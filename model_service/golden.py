@@ -6,19 +6,19 @@ is above one; everything else must be equal, and NaN is equal to NaN.
 """
 
 import asyncio
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
 
 from model_service.engines.base import NUMPY_DTYPES
-from model_service.models import LoadedModel
-from model_service.protocol.codec import decode_request, decode_response
-from model_service.protocol.errors import ServingError
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.tensors import Tensor
+from wire.codec import decode_request, decode_response
+from wire.errors import ServingError
+from wire.messages import InferRequest, InferResponse
+from wire.tensors import Tensor
 
 TOLERANCE = 1e-4
 
@@ -35,11 +35,20 @@ class Case:
     outputs: tuple[Tensor, ...]
 
 
+class Answers(Protocol):
+    """A loaded version."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def infer(self, request: InferRequest) -> InferResponse: ...
+
+
 def read(path: Path, model: str) -> tuple[list[Case], float]:
     """The cases for `model` in the file, and the tolerance. Raises GoldenMismatch where the file makes no sense."""
     try:
         document = orjson.loads(path.read_bytes())
-        tolerance = float(document.get("tolerance", TOLERANCE))
+        tolerance = _tolerance(document.get("tolerance", TOLERANCE))
         cases = [
             Case(
                 decode_request(orjson.dumps({"inputs": case["inputs"]}), None, model, None),
@@ -47,14 +56,23 @@ def read(path: Path, model: str) -> tuple[list[Case], float]:
             )
             for case in document["cases"]
         ]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ServingError) as error:
+    except (ValueError, ServingError) as error:
+        raise GoldenMismatch(f"{path.name} is no golden file: {error!s:.200}") from error
+    except (OSError, TypeError, KeyError, AttributeError) as error:
         raise GoldenMismatch(f"{path.name} is no golden file: {error!r:.200}") from error
     if not cases:
         raise GoldenMismatch(f"{path.name} holds no cases")
     return cases, tolerance
 
 
-async def check(model: LoadedModel, path: Path) -> None:
+def _tolerance(value: Any) -> float:
+    # JSON's `true` is 1 to Python, and within infinity everything is equal.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"the tolerance must be a number of 0 or more, it is {value!r:.40}")
+    return float(value)
+
+
+async def check(model: Answers, path: Path) -> None:
     """Run every case. Raises GoldenMismatch with the tensor and the largest difference."""
     cases, tolerance = await asyncio.to_thread(read, path, model.name)
     for number, case in enumerate(cases, 1):

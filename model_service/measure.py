@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import orjson
 
-from model_service.models import LoadedModel
-from model_service.protocol.codec import decode_request
-from model_service.protocol.messages import InferRequest
+from model_service.loaded_model import LoadedModel
 from storage.manifest import Manifest
+from wire.codec import decode_request
+from wire.messages import InferRequest
 
 WARM_UP: Final = 0.25  # of the time that is measured
 

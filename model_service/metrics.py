@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Exemplar
 
-from model_service.models import LoadedModel, Models
-from model_service.reconcile import STATES, Reconciler
-from model_service.statistics import Histogram
+from model_service.loaded_model import LoadedModel
+from model_service.models import Models
+from model_service.processes import ProcessesCollector, resident_bytes
+from model_service.reconcile import Reconciler
+from model_service.slots import STATES
+from service.budget import Budget
 
 LABELS = ("model", "version")
-
-Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 class ModelCollector(Collector):
@@ -41,8 +41,17 @@ class ModelCollector(Collector):
         queue = HistogramMetricFamily("headrace_worker_queue_seconds", "How long an item waited.", labels=LABELS)
         batch = HistogramMetricFamily("headrace_worker_batch_rows", "Rows in a batch.", labels=LABELS)
         engine = HistogramMetricFamily("headrace_worker_engine_seconds", "One run of the engine.", labels=LABELS)
+        crashes = CounterMetricFamily(
+            "headrace_worker_engine_crashes", "How often the process of the version's engine died.", labels=LABELS
+        )
+        memory = GaugeMetricFamily(
+            "headrace_worker_engine_memory_bytes", "What the process of the version's engine holds.", labels=LABELS
+        )
         for model in self._models:
             labels, numbers = _labels(model), model.statistics
+            crashes.add_metric(labels, model.crashes)
+            if (pid := model.engine_pid) is not None:
+                memory.add_metric(labels, resident_bytes(pid))
             requests.add_metric([*labels, "success"], numbers.success.count)
             for kind, failure in numbers.failures.items():
                 requests.add_metric([*labels, kind], failure.count)
@@ -57,8 +66,8 @@ class ModelCollector(Collector):
                 (batch, numbers.batch_rows),
                 (engine, numbers.engine),
             ):
-                family.add_metric(labels, _buckets(histogram), histogram.sum)
-        return [requests, in_flight, tokens, padding, dropped, waiting, latency, queue, batch, engine]
+                family.add_metric(labels, histogram.buckets(), histogram.sum)
+        return [requests, in_flight, tokens, padding, dropped, waiting, latency, queue, batch, engine, crashes, memory]
 
 
 class StateCollector(Collector):
@@ -78,12 +87,34 @@ class StateCollector(Collector):
         return [states]
 
 
-def prometheus_registry(models: Models, reconciler: Reconciler) -> CollectorRegistry:
+class BudgetCollector(Collector):
+    """The bytes that requests in flight have reserved."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+
+    def collect(self) -> Iterable[Metric]:
+        budget = self._budget
+        yield GaugeMetricFamily(
+            "headrace_worker_memory_held_bytes", "Bytes that requests in flight hold.", value=budget.reserved
+        )
+        yield GaugeMetricFamily(
+            "headrace_worker_memory_limit_bytes", "How many they may hold together.", value=budget.limit
+        )
+        yield CounterMetricFamily(
+            "headrace_worker_memory_refused", "Requests that found no room for what they hold.", value=budget.refused
+        )
+
+
+def prometheus_registry(models: Models, reconciler: Reconciler, budget: Budget) -> CollectorRegistry:
     """A registry of this application's own: several may live in one process."""
     registry = CollectorRegistry()
+    registry.register(BudgetCollector(budget))
     registry.register(ModelCollector(models))
     registry.register(StateCollector(reconciler))
-    ProcessCollector(registry=registry)
+    registry.register(
+        ProcessesCollector(lambda: [model.engine_pid for model in models if model.engine_pid is not None])
+    )
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
@@ -91,13 +122,3 @@ def prometheus_registry(models: Models, reconciler: Reconciler) -> CollectorRegi
 
 def _labels(model: LoadedModel) -> list[str]:
     return [model.name, str(model.number)]
-
-
-def _buckets(histogram: Histogram) -> list[Bucket]:
-    buckets: list[Bucket] = []
-    total = 0
-    for number, bound in enumerate([*map(str, histogram.bounds), "+Inf"]):
-        total += histogram.counts[number]
-        exemplar = histogram.exemplars.get(number)
-        buckets.append((bound, float(total)) if exemplar is None else (bound, float(total), exemplar))
-    return buckets

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from model_service.models import LoadedModel
-from model_service.reconcile import Slot
-from model_service.statistics import Compute, Duration
+from model_service.loaded_model import LoadedModel
+from model_service.slots import Slot
+from model_service.statistics import Compute
+from service.tally import Tally
 from storage.manifest import TensorSpec
+from wire.engines import engine_named
 
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_repository")
 _STATES = {"loading": "LOADING", "ready": "READY", "failed": "UNAVAILABLE", "unloading": "UNLOADING"}
@@ -27,7 +29,7 @@ def metadata(model: LoadedModel, versions: Sequence[int]) -> dict[str, Any]:
     return {
         "name": model.name,
         "versions": [str(number) for number in versions],
-        "platform": "onnxruntime_onnx",
+        "platform": engine_named(model.manifest.runtime).platform,
         "inputs": [_spec(spec) for spec in model.manifest.inputs],
         "outputs": [_spec(spec) for spec in model.manifest.outputs],
     }
@@ -57,7 +59,7 @@ def _spec(spec: TensorSpec) -> dict[str, Any]:
 
 def _statistics(model: LoadedModel) -> dict[str, Any]:
     numbers = model.statistics
-    failed = Duration()
+    failed = Tally()
     for failure in numbers.failures.values():
         failed.add(failure.seconds, failure.count)
     return {
@@ -69,10 +71,10 @@ def _statistics(model: LoadedModel) -> dict[str, Any]:
         "inference_stats": {
             "success": _duration(numbers.success),
             "fail": _duration(failed),
-            "queue": _duration(Duration(numbers.queue.count, numbers.queue.sum)),
+            "queue": _duration(Tally(numbers.queue.count, numbers.queue.sum)),
             **_compute(numbers.compute),
-            "cache_hit": _duration(Duration()),
-            "cache_miss": _duration(Duration()),
+            "cache_hit": _duration(Tally()),
+            "cache_miss": _duration(Tally()),
         },
         "batch_stats": [{"batch_size": rows, **_compute(compute)} for rows, compute in sorted(numbers.batches.items())],
         "memory_usage": [],
@@ -87,5 +89,5 @@ def _compute(compute: Compute) -> dict[str, Any]:
     }
 
 
-def _duration(duration: Duration) -> dict[str, int]:
+def _duration(duration: Tally) -> dict[str, int]:
     return {"count": duration.count, "ns": int(duration.seconds * 1e9)}

@@ -1,142 +1,229 @@
 """The worker's HTTP: the Open Inference Protocol v2 over the loaded models, as ASGI objects."""
 
-import logging
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.routing import Route
 
-from model_service.models import LoadedModel, Models
-from model_service.protocol import headers as names
-from model_service.protocol import http
-from model_service.protocol.codec import decode_request, encode_response
-from model_service.protocol.errors import ClientGone, ModelNotReady, ServingError
-from model_service.protocol.http import Receive, Scope, Send
-from model_service.protocol.logs import FIELDS
-from model_service.protocol.status import http_status
-from model_service.protocol.trace_context import recorded_trace
-from model_service.protocol.tracing import Tracer, end_request
+from model_service.models import Models
 from model_service.reconcile import Reconciler
 from model_service.reports import metadata, repository_index, server_metadata, statistics
+from service.answers import send_error, send_inference, send_json
+from service.asgi import Headers, Receive, Scope, Send, deadline_of, headers_of, json_length
+from service.bodies import read_body
+from service.budget import Budget, Share
+from service.cancel_scope import CancelScope, say_later
+from service.exchange import Exchange
+from service.metrics_page import MetricsPage
+from service.offload import LARGE, run_in_thread_if_large
+from service.request_record import RequestRecord
+from service.tracing import UNTRACED, Tracer
+from wire import headers as names
+from wire.codec import decode_request, encode_response
+from wire.errors import ClientGone, ModelNotReady, ServingError, TooLarge
+from wire.json_body import DEFAULT, JsonLimits
+from wire.messages import InferRequest, InferResponse
+from wire.tensors import size_of
 
-log = logging.getLogger(__name__)
-Path = Mapping[str, str]
+PathParams = Mapping[str, str]
+
+MAX_S: Final = 300.0  # for a request without a deadline, from its first byte until its answer is with the client
+
+# In a scope: what came of a request that was begun without ASGI.
+OUTCOME: Final = "headrace.outcome"
+_JSON: Final = b"content-type: application/json\r\n"
+_OCTETS: Final = b"content-type: application/octet-stream\r\n" + names.INFERENCE_HEADER_CONTENT_LENGTH + b": %d\r\n"
 
 _MODEL: Final = "/v2/models/{model}"
 _VERSION: Final = "/v2/models/{model}/versions/{version}"
 
 
+@dataclass(slots=True, frozen=True)
+class Limits:
+    """Bytes of one body, JSON and answer, and of all requests together."""
+
+    body_bytes: int = 64 << 20
+    answer_bytes: int = 64 << 20
+    json: JsonLimits = DEFAULT
+    budget: Budget = field(default_factory=Budget)
+
+
 class Infer:
     """`POST /v2/models/{model}[/versions/{version}]/infer`, as JSON or with binary tensors; `route` is which."""
 
-    def __init__(self, models: Models, max_body_bytes: int, tracer: Tracer, route: str) -> None:
+    def __init__(self, models: Models, limits: Limits, tracer: Tracer, route: str) -> None:
         self._models = models
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits
         self._tracer = tracer
         self._route = route
         self._span_name = f"POST {route}"
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        arrived = monotonic()
-        headers = http.headers_of(scope)
-        span = self._tracer.request(self._span_name, headers, arrived)
-        loaded: LoadedModel | None = None
-        outcome: str = "success"
-        status: int | None = 200
+        started = monotonic()
+        headers = headers_of(scope)
+        record = RequestRecord(scope, headers, started, self._tracer.request(self._span_name, headers, started))
         try:
-            path = scope["path_params"]
-            loaded = self._models.get(path["model"], path.get("version"))
-            deadline, length = http.deadline_of(headers, arrived), http.json_length(headers)
-            with http.Patience(scope):
-                body = await http.read_body(receive, headers, self._max_body_bytes)
-                request = await http.sized(len(body), decode_request, body, length, loaded.name, None, deadline)
-                if span is not None:
-                    request.span = span
+            await self._serve(record, receive, send)
+        except Exception as error:
+            await record.fail(error, send, _send_error)
+        record.end_span(self._route)
+
+    def begin(self, exchange: Exchange) -> None:
+        """Serve a small request without ASGI, where it is not traced and no suspect."""
+        headers = exchange.headers
+        limits, size = self._limits, len(exchange.body)
+        if (
+            self._tracer is not UNTRACED
+            or _is_suspect(headers)
+            or size > limits.body_bytes
+            or not limits.budget.has_room(size)
+        ):
+            return exchange.serve_by_application()
+        task = asyncio.get_running_loop().create_task(self._respond(exchange))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _respond(self, exchange: Exchange) -> None:
+        headers, scope = exchange.headers, exchange.scope
+        try:
+            with CancelScope(scope), self._limits.budget.share() as share:
+                share.reserve(len(exchange.body))
+                loaded = self._models.get(exchange.params["model"], exchange.params.get("version"))
+                deadline, length = deadline_of(headers, exchange.started), json_length(headers)
+                request = decode_request(exchange.body, length, loaded.name, None, deadline, self._limits.json)
+                request.put_aside = partial(say_later, scope)
                 response = await loaded.infer(request)
-            size = sum([len(tensor.data) for tensor in response.outputs])
-            await http.send_inference(send, *await http.sized(size, encode_response, response, request))
-        except ClientGone as error:
-            outcome, status = type(error).__name__, None
-        except ServingError as error:
-            outcome, status = type(error).__name__, http_status(error)
-            await http.send_error(send, error)
-        except Exception:
-            outcome, status = "InternalError", 500
-            log.exception("%s failed", scope["path"], extra={FIELDS: {"trace_id": recorded_trace(headers)}})
-            await http.send_error(send, ServingError("internal error"))
-        if span is not None:
-            about = {} if loaded is None else loaded.named
-            end_request(span, scope, self._route, status, outcome, about)
+            if size_of(response.outputs) > LARGE:
+                return exchange.serve_by_application(**{OUTCOME: (request, response)})
+            body, length = encode_response(response, request, self._limits.json)
+            exchange.respond(200, _JSON if length is None else _OCTETS % length, body)
+        except ClientGone:
+            pass
+        except Exception as error:
+            exchange.serve_by_application(**{OUTCOME: error})
+
+    async def _serve(self, record: RequestRecord, receive: Receive, send: Send) -> None:
+        scope, headers, limits = record.scope, record.headers, self._limits
+        if isinstance(outcome := scope.get(OUTCOME), Exception):
+            raise outcome
+        path = scope["path_params"]
+        loaded = self._models.get(path["model"], path.get("version"))
+        record.model, record.version = loaded.name, str(loaded.number)
+        deadline, length = deadline_of(headers, record.started), json_length(headers)
+        with CancelScope(scope), limits.budget.share() as share:
+            body = await read_body(receive, headers, limits.body_bytes, share.reserve)
+            if (size := len(body)) > LARGE:
+                share.reserve(2 * size)
+            if outcome is not None:
+                request, response = outcome
+            else:
+                request = await run_in_thread_if_large(
+                    size, decode_request, body, length, loaded.name, None, deadline, limits.json
+                )
+                del body  # the tensors hold what is in it
+                request.suspect = _is_suspect(headers)
+                request.put_aside = partial(say_later, scope)
+                request.span = record.span
+                response = await loaded.infer(request)
+            if (size := size_of(response.outputs)) <= LARGE:
+                answer = encode_response(response, request, limits.json)
+            else:
+                answer = await self._large_answer(response, request, size, share)
+            del request, response, outcome  # the client may take its time
+            if len(answer[0]) <= LARGE:
+                await send_inference(send, *answer)
+            else:
+                share.reserve(len(answer[0]))
+                record.answering = True
+                with CancelScope(scope, record.started + MAX_S if deadline is None else deadline):
+                    await send_inference(send, *answer)
+
+    async def _large_answer(
+        self, response: InferResponse, request: InferRequest, size: int, share: Share
+    ) -> tuple[bytes, int | None]:
+        limits = self._limits
+        if size > limits.answer_bytes:
+            raise TooLarge(f"the answer has {size} bytes, this server sends {limits.answer_bytes}: ask for less")
+        share.reserve(2 * size)
+        return await run_in_thread_if_large(size, encode_response, response, request, limits.json)
 
 
-class Told:
-    """Answers with the JSON that `tell` makes of the path's parameters."""
+def _is_suspect(headers: Headers) -> bool:
+    """Whether it was under way when another worker died: our gateway says so, and Envoy that it has asked before."""
+    return names.SUSPECT in headers or headers.get(names.ENVOY_ATTEMPT, b"1") != b"1"
 
-    def __init__(self, tell: Callable[[Path], Any]) -> None:
+
+async def _send_error(scope: Scope, send: Send, error: ServingError) -> None:
+    await send_error(send, error)
+
+
+class JsonEndpoint:
+    """Answers with what `tell` makes of the path's parameters, as JSON, and with `headers`."""
+
+    def __init__(self, tell: Callable[[PathParams], Any], headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self._tell = tell
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await http.send_json(send, self._tell(scope["path_params"]))
+            await send_json(send, self._tell(scope["path_params"]), headers=self._headers)
         except ServingError as error:
-            await http.send_error(send, error)
+            await send_error(send, error)
 
 
-class Metrics:
-    """`GET /metrics`, for Prometheus."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # OpenMetrics for whoever takes it, as exemplars are in that alone.
-        encode, content_type = choose_encoder(http.headers_of(scope).get(names.ACCEPT, b"").decode("latin-1"))
-        await http.send_answer(send, encode(self._registry), [(names.CONTENT_TYPE, content_type.encode())])
-
-
-def infer_routes(models: Models, max_body_bytes: int, tracer: Tracer) -> list[Route]:
-    """The hot ones; they are matched one after the other, and the gateway's comes first."""
+def infer_routes(models: Models, limits: Limits, tracer: Tracer) -> list[Route]:
+    """Those of the fast path. They are matched one after the other: the one that gateways call comes first."""
     paths = [f"{path}/infer" for path in (_VERSION, _MODEL)]
-    return [Route(path, Infer(models, max_body_bytes, tracer, path), methods=["POST"]) for path in paths]
+    return [Route(path, Infer(models, limits, tracer, path), methods=["POST"]) for path in paths]
 
 
 def routes(models: Models, reconciler: Reconciler, metrics: CollectorRegistry) -> list[Route]:
     """All others."""
 
-    def ready(path: Path) -> Any:
+    def ready(path: PathParams) -> Any:
         found = models.get(path["model"], path.get("version"))
         return {"name": found.name, "version": str(found.number), "ready": True}
 
-    def server_ready(path: Path) -> Any:
+    def server_ready(path: PathParams) -> Any:
         if reconciler.draining:
             raise ModelNotReady("this worker is draining")
         if not reconciler.settled.is_set():
             raise ModelNotReady("this worker is still loading what it is to serve")
         return {"ready": True}
 
-    def model_statistics(path: Path) -> Any:
+    def model_statistics(path: PathParams) -> Any:
         if "version" in path:
             return statistics([models.get(path["model"], path["version"])])
         models.get(path["model"])
         return statistics([found for found in models if found.name == path["model"]])
 
-    def told(paths: Iterable[str], tell: Callable[[Path], Any], method: str = "GET") -> list[Route]:
-        return [Route(path, Told(tell), methods=[method]) for path in paths]
+    def json_routes(paths: Iterable[str], tell: Callable[[PathParams], Any], method: str = "GET") -> list[Route]:
+        return [Route(path, JsonEndpoint(tell), methods=[method]) for path in paths]
+
+    async def numbers() -> CollectorRegistry:
+        return metrics
 
     return [
-        *told(["/v2/health/ready"], server_ready),
-        *told(["/v2/health/live"], lambda path: {"live": True}),
-        *told(["/v2", "/v2/"], lambda path: server_metadata()),
-        *told(["/v2/models/stats"], lambda path: statistics(models)),
-        *told([f"{_VERSION}/stats", f"{_MODEL}/stats"], model_statistics),
-        *told([f"{_VERSION}/ready", f"{_MODEL}/ready"], ready),
-        *told(
+        Route(
+            "/v2/health/ready",
+            JsonEndpoint(server_ready, [(names.REPLICA, reconciler.replica_id.encode())]),
+            methods=["GET"],
+        ),
+        *json_routes(["/v2/health/live"], lambda path: {"live": True}),
+        *json_routes(["/v2", "/v2/"], lambda path: server_metadata()),
+        *json_routes(["/v2/models/stats"], lambda path: statistics(models)),
+        *json_routes([f"{_VERSION}/stats", f"{_MODEL}/stats"], model_statistics),
+        *json_routes([f"{_VERSION}/ready", f"{_MODEL}/ready"], ready),
+        *json_routes(
             [_VERSION, _MODEL],
             lambda path: metadata(models.get(path["model"], path.get("version")), models.versions(path["model"])),
         ),
-        *told(["/v2/repository/index"], lambda path: repository_index(reconciler.slots), method="POST"),
-        Route("/metrics", Metrics(metrics), methods=["GET"]),
+        *json_routes(["/v2/repository/index"], lambda path: repository_index(reconciler.slots), method="POST"),
+        Route("/metrics", MetricsPage(numbers), methods=["GET"]),
     ]

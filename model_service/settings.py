@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from model_service.protocol.address import OptionalUrl
+from service.address import OptionalUrl
+from service.size_settings import SizeSettings
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(SizeSettings):
     """The worker process."""
 
     model_config = SettingsConfigDict(env_prefix="HEADRACE_WORKER_")
@@ -25,7 +26,8 @@ class WorkerSettings(BaseSettings):
         0, ge=0, le=1024, description="Threads that each model computes on, unless its manifest says; 0 for one a core."
     )
     cache_dir: Path = Field(
-        Path(".headrace/loaded"), description="Where artifacts are laid out as folders to be loaded from."
+        Path(".headrace/loaded"),
+        description="The artifact cache: folders that models are loaded from, one for each artifact.",
     )
     poll_s: float = Field(
         0.5, gt=0, description="How often the registry is asked which versions to load, and told which are."
@@ -41,7 +43,6 @@ class WorkerSettings(BaseSettings):
         2.0, ge=0, description="How long a worker that was told to stop still takes requests, for gateways to notice."
     )
     stop_timeout_s: int = Field(30, ge=1, description="How long requests may take to finish after that.")
-    max_body_bytes: int = Field(64 << 20, ge=1, description="Largest request body, before and after decompression.")
 
     def threads_or_cores(self) -> int:
         """`threads`, or the cores that this process may use."""

@@ -1,64 +1,24 @@
 """What one loaded model has done so far: plain numbers that cost next to nothing to keep."""
 
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from time import time
 from typing import Final
 
-from prometheus_client.samples import Exemplar
+from service.histogram import Histogram
+from service.tally import Tally
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-
-
-class Histogram:
-    """Counts by upper bound; `counts` has one more for what lies above the last.
-
-    `exemplars` has for each of them, by index, the last observation with a trace that one can look at.
-    """
-
-    __slots__ = ("bounds", "counts", "exemplars", "sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-        self.exemplars: dict[int, Exemplar] = {}
-
-    def observe(self, value: float, trace_id: str | None = None) -> None:
-        bucket = bisect_left(self.bounds, value)
-        self.counts[bucket] += 1
-        self.sum += value
-        if trace_id is not None:
-            self.exemplars[bucket] = Exemplar({"trace_id": trace_id}, value, time())
-
-    @property
-    def count(self) -> int:
-        return sum(self.counts)
-
-
-@dataclass(slots=True)
-class Duration:
-    """How often something happened and how long it took altogether, in seconds."""
-
-    count: int = 0
-    seconds: float = 0.0
-
-    def add(self, seconds: float, count: int = 1) -> None:
-        self.count += count
-        self.seconds += seconds
 
 
 @dataclass(slots=True)
 class Compute:
     """The three parts of running a batch: collate, engine, scatter."""
 
-    input: Duration = field(default_factory=Duration)
-    infer: Duration = field(default_factory=Duration)
-    output: Duration = field(default_factory=Duration)
+    input: Tally = field(default_factory=Tally)
+    infer: Tally = field(default_factory=Tally)
+    output: Tally = field(default_factory=Tally)
 
 
 @dataclass(slots=True)
@@ -69,8 +29,8 @@ class Statistics:
     """
 
     in_flight: int = 0
-    success: Duration = field(default_factory=Duration)
-    failures: dict[str, Duration] = field(default_factory=lambda: defaultdict(Duration))  # by class of error
+    success: Tally = field(default_factory=Tally)
+    failures: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))  # by class of error
     latency: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     queue: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     batch_rows: Histogram = field(default_factory=lambda: Histogram(ROWS))

@@ -5,20 +5,33 @@ from math import prod
 from pathlib import Path
 
 from model_service import golden
-from model_service.models import LoadedModel
-from model_service.protocol.datatypes import SIZES
-from model_service.protocol.errors import ServingError
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.tensors import Tensor, join_bytes
+from model_service.loaded_model import LoadedModel
 from storage.manifest import Manifest, TensorSpec
+from wire.datatypes import SIZES
+from wire.errors import ServingError
+from wire.messages import InferRequest
+from wire.tensors import Tensor, join_bytes
 
 log = logging.getLogger(__name__)
 TEXT = b"the quick brown fox jumps over the lazy dog"
 ROWS = 8
+ADVICE = "If it cannot take zeros, or prose, give it golden cases of its own: headrace models add --golden FILE"
 
 
 class WarmUpFailed(Exception):
     """The model failed on its first input."""
+
+
+def check_size(manifest: Manifest, most: int) -> None:
+    """Raises WarmUpFailed where the smallest input is larger than `most`, which no request may be: making it to try the
+    version would take the machine's memory."""
+    # A number takes two bytes of JSON, with its comma, and its own size in binary.
+    least = sum([prod(map(abs, spec.shape)) * min(SIZES.get(spec.datatype, 2), 2) for spec in manifest.inputs])
+    if least > most:
+        raise WarmUpFailed(
+            f"its inputs take {least:,} bytes at the least, and a request may have {most:,}: no request can ask it."
+            " Export it for smaller ones, or raise HEADRACE_WORKER_MAX_BODY_BYTES and HEADRACE_GATEWAY_MAX_BODY_BYTES"
+        )
 
 
 async def warm_up(model: LoadedModel, folder: Path) -> None:
@@ -33,10 +46,7 @@ async def warm_up(model: LoadedModel, folder: Path) -> None:
         try:
             await model.infer(request)
         except ServingError as error:
-            raise WarmUpFailed(
-                f"the model failed on an input made for its warm-up: {error}."
-                " If it cannot take zeros, give it golden cases of its own"
-            ) from error
+            raise WarmUpFailed(f"the model failed on an input made for its warm-up: {error}. {ADVICE}") from error
 
 
 def _requests(manifest: Manifest) -> list[InferRequest]:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from storage.artifacts import ArtifactStore, StoredFile
+from storage.artifacts import ArtifactStore
 from storage.errors import StorageError
 from storage.registry import Registry
+from storage.stored_files import StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,7 @@ async def collect(registry: Registry, store: ArtifactStore, *, older_than: timed
     Raises Unavailable, NotMigrated, and StorageError where the registry names no file at all.
     """
     before = datetime.now(UTC) - older_than
-    async with registry.files_in_use() as used:
-        known = used
+    known = await registry.files_in_use()
     if not known:
         raise StorageError(
             "the registry has no versions, so that all files would go: is this the store's own registry?"
@@ -35,11 +35,13 @@ async def collect(registry: Registry, store: ArtifactStore, *, older_than: timed
     async for file in store.files():
         if file.sha256 in known or file.put_at >= before:
             continue
-        # One at a time, as workers' heartbeats may wait for this too.
-        async with registry.files_in_use() as used:
-            if file.sha256 in used:
+        if not dry_run:
+            # The store is asked between two transactions, not within one: heartbeats may wait for those.
+            if (deletion := await registry.begin_deletion(file.sha256)) is None:
                 continue
-            if not dry_run:
-                await store.delete(file.sha256)
+            await store.delete(file.sha256)
+            await registry.end_deletion(deletion)
         garbage.append(file)
+    if not dry_run:
+        await registry.forget_deletions()
     return Garbage(garbage, await store.discard_uploads(before, dry_run=dry_run))

@@ -32,7 +32,7 @@ class InvalidAlias(StorageError):
 
 
 class InvalidRoute(StorageError):
-    """A route maps versions or aliases to shares of 0 or more, of which one is above 0."""
+    """A route maps versions or aliases to shares from 0 to a billion, of which one is above 0."""
 
 
 class VersionInUse(StorageError):

@@ -30,13 +30,13 @@ def sha256_of(path: Path) -> str:
 
 
 async def chunks_of(file: IO[bytes]) -> AsyncIterator[bytes]:
-    """The file's bytes from where it stands."""
+    """The rest of the file's bytes, from its current position on."""
     while chunk := await asyncio.to_thread(file.read, CHUNK):
         yield chunk
 
 
-async def verified(chunks: AsyncIterable[bytes], sha256: str) -> AsyncIterator[bytes]:
-    """`chunks`, the last of which only comes if all of them together are what `sha256` names; else CorruptFile."""
+async def verify(chunks: AsyncIterable[bytes], sha256: str) -> AsyncIterator[bytes]:
+    """Yield `chunks`, the last of them only once all together are what `sha256` names. Raises CorruptFile otherwise."""
     digest = hashlib.sha256()
     held = b""
     async for chunk in chunks:

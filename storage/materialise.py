@@ -22,7 +22,7 @@ async def materialise(read: Callable[[str], AsyncIterator[bytes]], manifest: Man
     partial = folder / f"{manifest.digest}.partial"
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     # One process at a time: the others would fetch the same files, or swap a folder that is being loaded from.
-    async with _locked(folder / f"{manifest.digest}.lock"):
+    async with _hold_lock(folder / f"{manifest.digest}.lock"):
         if await asyncio.to_thread(_intact, manifest, target):
             return target
         try:
@@ -71,7 +71,7 @@ def _clear(path: Path) -> None:
 
 
 @asynccontextmanager
-async def _locked(path: Path) -> AsyncIterator[None]:
+async def _hold_lock(path: Path) -> AsyncIterator[None]:
     # The kernel gives the lock back when its holder dies, however it dies.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:

@@ -19,14 +19,12 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, event, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.database import Database
+from storage.database import PATIENCE_S, Database
 from storage.errors import Drift, StorageError
 from storage.settings import StorageSettings
 from storage.tables import Row
 
 LOCK = 0x68656164  # any number will do, as long as nobody else's advisory lock has it
-# Whoever waits for another process's migration has more patience than whoever serves requests.
-TIMEOUT_S = 60.0
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
@@ -50,7 +48,7 @@ async def upgrade(url: str, scripts: Path = SCRIPTS) -> None:
     Processes that start at once may all call it: one migrates, the others wait and find nothing to do. Raises Drift,
     and changes nothing, where a migration would leave rows that refer to nothing.
     """
-    database = Database.open(url, timeout_s=TIMEOUT_S)
+    database = Database.open(url, timeout_s=PATIENCE_S)
     if database.engine.dialect.name == "sqlite":
         event.listen(database.engine.sync_engine, "connect", _leave_foreign_keys)
     try:

@@ -14,11 +14,11 @@ from obstore import delete_async, get_async, head_async, list_with_delimiter_asy
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
-from storage.artifacts import FileRef, StoredFile, missing, receive
 from storage.errors import InvalidUrl, Unavailable
-from storage.hashing import CHUNK, SHA256, check_sha256, chunks_of, verified
+from storage.hashing import CHUNK, SHA256, check_sha256, chunks_of, verify
 from storage.manifest import Manifest
 from storage.materialise import materialise
+from storage.stored_files import FileRef, StoredFile, missing_file, receive, tell_apart
 
 _NOT_FOUND: Final = (NotFoundError, FileNotFoundError)
 
@@ -42,11 +42,10 @@ class ObjectStore:
 
     async def put(self, source: AsyncIterable[bytes], sha256: str | None = None) -> FileRef:
         # Spooled first: an object's name is its hash, which is known only at the end.
-        with NamedTemporaryFile() as spool:
+        with tell_apart(self._errors()), await to_thread(NamedTemporaryFile) as spool:
             ref = await receive(source, spool.file, sha256)
             await to_thread(spool.flush)
-            with self._errors():
-                await put_async(self._bucket, _key(ref.sha256), Path(spool.name))
+            await put_async(self._bucket, _key(ref.sha256), Path(spool.name))
         return ref
 
     async def put_file(self, path: Path, sha256: str | None = None) -> FileRef:
@@ -54,7 +53,7 @@ class ObjectStore:
             return await self.put(chunks_of(file), sha256)
 
     async def read(self, sha256: str) -> AsyncIterator[bytes]:
-        async for chunk in verified(self._chunks(sha256), sha256):
+        async for chunk in verify(self._chunks(sha256), sha256):
             yield chunk
 
     async def _chunks(self, sha256: str) -> AsyncIterator[bytes]:
@@ -64,7 +63,7 @@ class ObjectStore:
                 found = await get_async(self._bucket, key)
             except _NOT_FOUND:
                 await self._check_bucket(key)
-                raise missing(sha256) from None
+                raise missing_file(sha256) from None
             async for chunk in found.stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
 
@@ -91,8 +90,8 @@ class ObjectStore:
                         yield StoredFile(sha256, found["size"], found["last_modified"])
 
     async def discard_uploads(self, before: datetime, *, dry_run: bool = False) -> int:
-        """None is ever found: what a process left that was killed while it uploaded is for the bucket's own rule
-        AbortIncompleteMultipartUpload."""
+        """Finds none: what a process left that was killed while it uploaded, the bucket's own rule
+        AbortIncompleteMultipartUpload removes."""
         return 0
 
     async def materialise(self, manifest: Manifest, folder: Path) -> Path:
@@ -106,7 +105,7 @@ class ObjectStore:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (BaseError, FileNotFoundError) as error:
+        except (BaseError, OSError) as error:
             raise Unavailable(f"the artifact store {self._url} does not answer as it should: {error}") from error
 
 

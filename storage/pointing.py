@@ -1,11 +1,14 @@
 """What names a version, and how that changes: aliases with their history, and routes. Rows in memory, no queries."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Final
 
 from storage.errors import InvalidAlias, InvalidRoute, NothingToRollBackTo, UnknownAlias, UnknownVersion
-from storage.manifest import NAME
+from storage.model_name import NAME
 from storage.tables import Alias, Model, Route, Version
+
+# What is added up must stay finite, and comparable with the smallest.
+LARGEST_SHARE: Final = 1e9
 
 
 def version_of(model: Model, reference: int | str) -> Version:
@@ -13,6 +16,8 @@ def version_of(model: Model, reference: int | str) -> Version:
 
     Raises UnknownVersion, UnknownAlias.
     """
+    if isinstance(reference, bool):
+        raise UnknownVersion(f"{reference} is no version: name a number or an alias")
     if isinstance(reference, str) and not (reference.isdecimal() and len(reference) < 10):
         number = alias_of(model, reference).number
     else:
@@ -67,7 +72,7 @@ def route(model: Model, weights: Mapping[str, float] | None) -> None:
         model.route = None
         return
     shares = weights.values()
-    if not all(math.isfinite(share) and share >= 0 for share in shares) or not any(shares):
+    if any(isinstance(share, bool) or not 0 <= share <= LARGEST_SHARE for share in shares) or not any(shares):
         raise InvalidRoute
     numbers = {target: version_of(model, target).number for target in weights}
     if model.route is None:
@@ -77,27 +82,32 @@ def route(model: Model, weights: Mapping[str, float] | None) -> None:
     }
 
 
-def users(model: Model, number: int) -> list[str]:
-    """What names the version, for people to read: "alias stable", "the route"."""
+def users(model: Model, number: int, proven: Collection[str]) -> list[str]:
+    """What names the version, for people to read: "alias stable", "the route".
+
+    `proven` are the digests of the model's versions that some worker has loaded once.
+    """
     aliases = {alias.name for alias in model.aliases if alias.number == number}
     routed = model.route is not None and not model.route.weights.keys().isdisjoint(aliases | {str(number)})
-    standing_in = number in _stand_ins(model)
+    standing_in = number in _stand_ins(model, proven)
     return [
         *(f"alias {name}" for name in sorted(aliases)),
         *["the route"] * routed,
-        *["standing in for a version that failed"] * standing_in,
+        *["standing in for a version that failed or has not been loaded yet"] * standing_in,
     ]
 
 
-def _stand_ins(model: Model) -> set[int]:
-    """The numbers that answer for aliases whose own version failed: for each, the newest before it that did not."""
-    versions = {version.number: version for version in model.versions}
-    sound = {number for number, version in versions.items() if version.failure is None}
-    return {
-        next(number for number in reversed(alias.history) if number in sound)
-        for alias in model.aliases
-        if alias.number not in sound and not sound.isdisjoint(alias.history)
-    }
+def _stand_ins(model: Model, proven: Collection[str]) -> set[int]:
+    """The numbers that answer for aliases whose own version cannot, or has yet to show that it can: for each, the
+    newest before it that did not fail, or that has been loaded."""
+    sound = {version.number for version in model.versions if version.failure is None}
+    loaded = {version.number for version in model.versions if version.number in sound and version.digest in proven}
+    found: set[int] = set()
+    for alias in model.aliases:
+        if alias.number not in loaded:
+            able = loaded if alias.number in sound else sound
+            found |= set([number for number in alias.history if number in able][-1:])
+    return found
 
 
 def forget(model: Model, version: Version) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from storage.artifacts import open_store
 from storage.collect import Garbage, collect
-from storage.database import Database
+from storage.database import PATIENCE_S, Database
 from storage.errors import StorageError
 from storage.registry import Registry
 from storage.settings import StorageSettings
@@ -22,7 +22,7 @@ MOST_HOURS = 100 * 365 * 24  # no file is a hundred years old
 async def prune(settings: StorageSettings, older_than: timedelta, *, dry_run: bool) -> Garbage:
     """Collect the garbage of the store in the settings, by the registry in the settings. Raises StorageError."""
     store = open_store(settings.artifacts_url)
-    database = Database.open(settings.database_url)
+    database = Database.open(settings.database_url, patience_s=PATIENCE_S)
     try:
         return await collect(Registry(database), store, older_than=older_than, dry_run=dry_run)
     finally:

@@ -8,9 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from storage.errors import UnknownModel
-from storage.manifest import NAME
-from storage.tables import Event, Model, Numbering, Replica, Revision, Row
-from storage.views import ReplicaView
+from storage.model_name import NAME
+from storage.tables import Event, Model, Numbering, Revision, Row, Trial, Version
 
 UNIQUE_VIOLATION = "23505"  # PostgreSQL's
 
@@ -26,18 +25,13 @@ async def find_model(session: AsyncSession, name: str, *, lock: bool = True) -> 
 
 
 async def get_model(session: AsyncSession, name: str, *, lock: bool = True) -> Model:
-    """The same. Raises UnknownModel, which names the models that there are."""
+    """The model with all that belongs to it. Raises UnknownModel, which names the models that there are."""
     # What could not be a name is not asked for: PostgreSQL refuses a NUL byte with an error of its own.
     model = await find_model(session, name, lock=lock) if NAME.fullmatch(name) else None
     if model is None:
         there = ", ".join(await session.scalars(select(Model.name).order_by(Model.name).limit(20)))
         raise UnknownModel(f"no model {name!r}; there is {there or 'none yet'}")
     return model
-
-
-async def all_replicas(session: AsyncSession) -> list[ReplicaView]:
-    """Every worker that the registry knows, by id."""
-    return [ReplicaView.of(row) for row in await session.scalars(select(Replica).order_by(Replica.id))]
 
 
 async def next_number(session: AsyncSession, model: Model) -> int:
@@ -61,11 +55,24 @@ async def add_if_absent(session: AsyncSession, row: Row) -> None:
         # Another process was faster.
 
 
+async def find_proven(session: AsyncSession, model: Model | None = None) -> set[str]:
+    """The digests of the versions, of this model or of all, that have passed a trial, whatever the runtime."""
+    proven = select(Trial.digest).join(Version, Version.digest == Trial.digest).distinct()
+    if model is not None:
+        proven = proven.where(Version.model_id == model.id)
+    return set(await session.scalars(proven))
+
+
 async def record(session: AsyncSession, kind: str, model: str, actor: str, **data: Any) -> None:
     """Add an Event, and have readers find the models changed."""
+    await reread(session)
+    session.add(Event(kind=kind, model=model, actor=actor.replace("\0", "")[:128], data=data))
+
+
+async def reread(session: AsyncSession) -> None:
+    """Have readers find the models changed."""
     # The row stays locked until this transaction ends, so that revisions are seen in the order in which they are given.
     await session.execute(update(Revision).values(number=Revision.number + 1))
-    session.add(Event(kind=kind, model=model, actor=actor.replace("\0", "")[:128], data=data))
 
 
 def _takes_a_key(error: IntegrityError) -> bool:

@@ -1,33 +1,32 @@
 """The registry: publish, promote, roll back, and what workers and gateways read."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
-from sqlalchemy import delete, func, select, type_coerce, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from storage import deletions, heartbeats
+from storage.catalogue import Catalogue
 from storage.database import Database
-from storage.errors import InvalidArtifact, MissingFile, VersionInUse
-from storage.manifest import NAME, Manifest
+from storage.errors import VersionInUse
+from storage.manifest import Manifest
+from storage.model_name import NAME
 from storage.pointing import forget, point, point_back, route, users, version_of
-from storage.queries import WHOLE, add_if_absent, all_replicas, find_model, get_model, next_number, record
-from storage.tables import Event, Model, Moment, Replica, Revision, Trial, Version
-from storage.views import DesiredVersion, EventView, ModelView, ReplicaView, Snapshot, VersionView
+from storage.publishing import as_stored, check_files, check_new
+from storage.queries import (
+    add_if_absent,
+    find_model,
+    find_proven,
+    get_model,
+    next_number,
+    record,
+    reread,
+)
+from storage.tables import Event, Model, Revision, Trial, Version
+from storage.views import DesiredVersion, EventView, ModelView, PassedTrial, ReplicaView, Snapshot, VersionView
 
 STABLE = "stable"
-
-
-@dataclass(frozen=True, slots=True)
-class _Present:
-    """The models as of a revision, and what of them workers should have loaded."""
-
-    revision: int | None
-    models: list[ModelView]
-    desired: list[DesiredVersion]
 
 
 class Registry:
@@ -39,8 +38,7 @@ class Registry:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._manifests: dict[str, Manifest] = {}  # by digest: validating one takes longer than the query
-        self._known: _Present | None = None
+        self._catalogue = Catalogue()
 
     # Changing what is served
 
@@ -55,11 +53,17 @@ class Registry:
         """Make `manifest` the next version of the model that it names, and point `alias` at it.
 
         A model's first version becomes `stable` unless an alias is named. A manifest that is a version of the model
-        already stays that version. `has`, the artifact store's, is asked for every file of a new version while nobody
-        can delete one (see `files_in_use`). Raises InvalidAlias, MissingFile, and InvalidArtifact for what JSON cannot
-        hold.
+        already stays that version. `has`, the artifact store's, is asked for every file beforehand: nobody waits for
+        the store but this caller, and what is deleted meanwhile is found out. Raises InvalidAlias, MissingFile, and
+        InvalidArtifact for what may not be published (see `check_new`) or what JSON cannot hold.
         """
-        digest, stored, manifest = _as_stored(manifest)
+        check_new(manifest)
+        digest, stored, manifest = as_stored(manifest)
+        known: set[int] = set()
+        if has is not None:
+            async with self._database.session(read_only=True) as session:
+                known = await deletions.find_finished(session, manifest)
+            await check_files(manifest, has)
         async with self._database.session() as session:
             model = await find_model(session, manifest.name)
             while model is None:
@@ -73,7 +77,7 @@ class Registry:
                 model.versions.append(version)
                 await record(session, "published", model.name, actor, number=version.number, digest=digest)
                 if has is not None:
-                    await _check_files(manifest, has)
+                    await deletions.check_none_since(session, manifest, known)
             if alias is not None and point(model, alias, version.number):
                 await record(session, "promoted", model.name, actor, number=version.number, alias=alias)
             await session.flush()
@@ -124,7 +128,7 @@ class Registry:
         """Forget a version, or the whole model; its events and files stay.
 
         A number is never given again under the model's name, not even to a model that is made anew.
-        Raises UnknownVersion, and VersionInUse for a version that an alias or a route names.
+        Raises UnknownVersion, and VersionInUse for a version that an alias or a route names, or that stands in for one.
         """
         async with self._database.session() as session:
             row = await get_model(session, model)
@@ -132,7 +136,7 @@ class Registry:
                 await session.delete(row)
             else:
                 version = version_of(row, number)
-                if in_use := ", ".join(users(row, number)):
+                if in_use := ", ".join(users(row, number, await find_proven(session, row))):
                     raise VersionInUse(
                         f"version {number} of {model!r} is in use ({in_use}): point that elsewhere first"
                     )
@@ -162,15 +166,21 @@ class Registry:
                 await record(session, "retried", model, actor, number=number)
             return await self._view(session, row, version)
 
-    async def trial_passed(self, digest: str, runtime: str, processor: str) -> bool:
-        """Whether the artifact was loaded in a trial under this runtime, on this kind of processor, and worked."""
+    async def passed_trial(self, digest: str, runtime: str, processor: str) -> PassedTrial | None:
+        """The trial in which the artifact was loaded under this runtime, on this kind of processor, and worked."""
         async with self._database.session(read_only=True) as session:
-            return await session.get(Trial, (digest, runtime, processor)) is not None
+            trial = await session.get(Trial, (digest, runtime, processor))
+            return None if trial is None else PassedTrial(trial.alone)
 
-    async def remember_trial(self, digest: str, runtime: str, processor: str) -> None:
+    async def remember_trial(self, digest: str, runtime: str, processor: str, alone: str | None = None) -> None:
         """Remember a trial that passed. `runtime` and `processor` are 128 characters long at most."""
+        if alone is not None:
+            alone = (
+                alone.replace("\0", "").encode("utf-8", "replace").decode()
+            )  # a graph may say what no database takes
         async with self._database.session() as session:
-            await add_if_absent(session, Trial(digest=digest, runtime=runtime, processor=processor))
+            await add_if_absent(session, Trial(digest=digest, runtime=runtime, processor=processor, alone=alone))
+            await reread(session)  # what stood in for the version is of no more use
 
     # Replicas
 
@@ -184,61 +194,48 @@ class Registry:
         draining: bool = False,
     ) -> None:
         """A worker's heartbeat: where it answers, and the state of each version on it (see ReplicaView)."""
-        # The database's clock, so that replicas on machines whose clocks differ can be compared.
-        values = {"url": url, "versions": versions, "settled": settled, "draining": draining, "seen_at": func.now()}
         async with self._database.session() as session:
-            beating = update(Replica).where(Replica.id == replica_id).values(beat=Replica.beat + 1, **values)
-            if not (await session.execute(beating.returning(Replica.id))).all():
-                session.add(Replica(id=replica_id, beat=1, **values))
+            await heartbeats.beat(session, replica_id, url=url, versions=versions, settled=settled, draining=draining)
 
     async def forget(self, replica_id: str) -> None:
         """Drop a worker that has gone."""
         async with self._database.session() as session:
-            await session.execute(delete(Replica).where(Replica.id == replica_id))
+            await heartbeats.forget(session, replica_id)
 
     async def forget_stale(self, older_than_s: float) -> None:
         """Drop the workers whose last heartbeat is more than `older_than_s` seconds ago."""
         async with self._database.session() as session:
-            now = (await session.execute(select(type_coerce(func.now(), Moment)))).scalar_one()
-            await session.execute(delete(Replica).where(Replica.seen_at < now - timedelta(seconds=older_than_s)))
+            await heartbeats.forget_stale(session, older_than_s)
 
     # Reading
 
     async def models(self) -> list[ModelView]:
         """Every model, by name."""
         async with self._database.session(read_only=True) as session:
-            return (await self._present(session)).models
+            return (await self._catalogue.present(session)).models
 
     async def model(self, name: str) -> ModelView:
         """One model. Raises UnknownModel."""
         async with self._database.session(read_only=True) as session:
             row = await get_model(session, name, lock=False)
-            return ModelView.of(row, await self._manifests_of(session, row.versions))
+            return ModelView.of(row, await self._catalogue.manifests_of(session, row.versions))
 
     async def replicas(self) -> list[ReplicaView]:
         """Every worker that has sent a heartbeat and was not forgotten, by id."""
         async with self._database.session(read_only=True) as session:
-            return await all_replicas(session)
+            return await heartbeats.all_replicas(session)
 
     async def snapshot(self) -> Snapshot:
         """Models and replicas as of one moment; a handful of queries, however many there are."""
         async with self._database.session(read_only=True) as session:
-            return Snapshot(models=(await self._present(session)).models, replicas=await all_replicas(session))
+            models = (await self._catalogue.present(session)).models
+            return Snapshot(models=models, replicas=await heartbeats.all_replicas(session))
 
     async def desired(self) -> list[DesiredVersion]:
         """What every worker should have loaded: of enabled models, versions without a failure that an alias or a
-        route names, or that stand in for one that failed."""
+        route names, or that stand in for one that failed or that no worker has loaded yet."""
         async with self._database.session(read_only=True) as session:
-            return (await self._present(session)).desired
-
-    @asynccontextmanager
-    async def files_in_use(self) -> AsyncIterator[set[str]]:
-        """The sha256 of every file that a version's manifest names. Nothing is published until the block ends."""
-        async with self._database.session() as session:
-            # Whoever publishes counts this row up, and so waits for us, or we for them.
-            await session.execute(select(Revision).with_for_update())
-            models = (await self._present(session)).models
-            yield {file.sha256 for model in models for version in model.versions for file in version.manifest.files}
+            return (await self._catalogue.present(session)).desired
 
     async def events(self, model: str | None = None, limit: int = 100) -> list[EventView]:
         """The latest `limit` events, of one model or of all, the latest first."""
@@ -250,50 +247,30 @@ class Registry:
         async with self._database.session(read_only=True) as session:
             return [EventView.of(row) for row in await session.scalars(latest)]
 
-    async def _present(self, session: AsyncSession) -> "_Present":
-        """All models, read only where one has changed: workers and gateways ask twice a second."""
-        revision = await session.scalar(select(Revision.number))
-        if self._known is None or self._known.revision != revision:
-            rows = (await session.scalars(WHOLE.order_by(Model.name))).all()
-            # What this reads is all there is, so manifests that are not among it are of no more use.
-            manifests = await self._manifests_of(session, [version for row in rows for version in row.versions])
-            self._manifests = manifests
-            self._known = _Present(
-                revision,
-                [ModelView.of(row, manifests) for row in rows],
-                [
-                    DesiredVersion(version.id, row.name, version.number, version.digest, manifests[version.digest])
-                    for row in rows
-                    for version in row.versions
-                    if row.enabled and version.failure is None and users(row, version.number)
-                ],
-            )
-        return self._known
+    # Files that no version needs
+
+    async def files_in_use(self) -> set[str]:
+        """The sha256 of every file that a version's manifest names."""
+        async with self._database.session(read_only=True) as session:
+            return (await self._catalogue.present(session)).files
+
+    async def begin_deletion(self, sha256: str) -> int | None:
+        """Say that the file is about to be deleted, unless a version names it: what to hand to `end_deletion`."""
+        async with self._database.session() as session:
+            # Whoever publishes counts this row up, and so waits for us, or we for them.
+            await session.execute(select(Revision).with_for_update())
+            in_use = (await self._catalogue.present(session)).files
+            return None if sha256 in in_use else await deletions.begin(session, sha256)
+
+    async def end_deletion(self, id_: int) -> None:
+        """Say that the file is gone. Until then, and for an hour if nobody says so, it can't be published."""
+        async with self._database.session() as session:
+            await deletions.finish(session, id_)
+
+    async def forget_deletions(self) -> None:
+        """Drop what is known of deletions that are long over."""
+        async with self._database.session() as session:
+            await deletions.forget_old(session)
 
     async def _view(self, session: AsyncSession, model: Model, version: Version) -> VersionView:
-        return VersionView.of(model, version, (await self._manifests_of(session, [version]))[version.digest])
-
-    async def _manifests_of(self, session: AsyncSession, versions: Iterable[Version]) -> dict[str, Manifest]:
-        """The manifests of `versions` by digest; those not seen before are read in one query."""
-        ids = {version.digest: version.id for version in versions}
-        found = {digest: self._manifests[digest] for digest in ids if digest in self._manifests}
-        if missing := [id_ for digest, id_ in ids.items() if digest not in found]:
-            reading = select(Version.digest, Version.manifest).where(Version.id.in_(missing))
-            for digest, manifest in await session.execute(reading):
-                found[digest] = Manifest.model_validate(manifest)
-            self._manifests |= found
-        return found
-
-
-def _as_stored(manifest: Manifest) -> tuple[str, dict[str, Any], Manifest]:
-    """The manifest's digest, the JSON that is stored, and the manifest that every process will read from that."""
-    try:
-        stored = orjson.loads(orjson.dumps(manifest.model_dump(mode="json")))
-        return manifest.digest, stored, Manifest.model_validate(stored)
-    except (TypeError, ValueError) as error:
-        raise InvalidArtifact(f"the manifest holds what JSON cannot: {error}") from error
-
-
-async def _check_files(manifest: Manifest, has: Callable[[str], Awaitable[bool]]) -> None:
-    if missing := [f"{file.path} ({file.sha256})" for file in manifest.files if not await has(file.sha256)]:
-        raise MissingFile(f"upload these files first, PUT /admin/files/<sha256>: {', '.join(missing)}")
+        return VersionView.of(model, version, (await self._catalogue.manifests_of(session, [version]))[version.digest])

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    func,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -130,9 +131,10 @@ class Revision(Row):
 class Replica(Row):
     """A running worker. `beat` counts up with each heartbeat, so that a reader needs no clock but its own.
 
-    It is `settled` once it has tried to load all that was wanted when it started, and says ready from then on.
+    It is `settled` once it has tried to load all that served before it started, and says ready from then on.
 
-    `versions` maps a version's id to `{"state": "loading" | "ready" | "failed" | "unloading", "reason": str | None}`.
+    `versions` maps a version's id to `{"state": "loading" | "ready" | "failed" | "unloading", "reason": str | None}`,
+    with `alone` where its trial found out that requests must run alone, and why.
     """
 
     __tablename__ = "replicas"
@@ -146,12 +148,29 @@ class Replica(Row):
     versions: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
+class Deletion(Row):
+    """A file that is being deleted from the artifact store, or was: whoever saw it there before may not count on it."""
+
+    __tablename__ = "deletions"
+    # AUTOINCREMENT: a publication remembers by id which ones it knew of.
+    __table_args__ = (Index(None, "sha256"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    began_at: Mapped[datetime] = mapped_column(default=func.now())
+    finished: Mapped[bool] = mapped_column(default=False)
+
+
 class Trial(Row):
-    """A trial load that passed: this artifact, under this runtime, on this kind of processor."""
+    """A trial load that passed: this artifact, under this runtime, on this kind of processor.
+
+    `alone` says why each request must run alone and whole; None where rows may run together as the manifest says.
+    """
 
     __tablename__ = "trials"
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     runtime: Mapped[str] = mapped_column(String(128), primary_key=True)
     processor: Mapped[str] = mapped_column(String(128), primary_key=True)
+    alone: Mapped[str | None] = mapped_column(Text)
     passed_at: Mapped[datetime] = mapped_column(default=now)

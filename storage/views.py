@@ -69,11 +69,21 @@ class DesiredVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedTrial:
+    """A trial load that passed. `alone` says why each request must run alone and whole; None where none need to."""
+
+    alone: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaView:
     """A worker, as of its last heartbeat. `beat` counts up: a replica whose `beat` stands still is gone.
-    It is `settled` once it has tried to load all that was wanted when it started.
+    It is `settled` once it has tried to load all that served before it started.
 
-    `versions` maps a version's id (as a string) to `{"state": ..., "reason": ...}`, as the worker wrote it.
+    `versions` maps a version's id (as a string) to `{"state": ..., "reason": ...}`, as the worker wrote it. A version
+    that is loaded again keeps the reason for which it failed. Where there is something to tell, it also has: `trial`,
+    of one that loads for the first time; `timeouts`, how many trials in a row took too long; `alone`, why requests must
+    run alone, as its trial found out; `suspect`, how often its process has died, and of what; and the inputs `refused`.
     """
 
     id: str

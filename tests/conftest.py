@@ -1,10 +1,18 @@
 """Servers that tests share: started when the first test asks for them, stopped at the end of the session."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 
 from tests.servers import Server, postgres_server, valkey_server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leave_what_is_there_alone() -> None:
+    """Have the garbage collector look at what these tests make, and not at a gigabyte of others over and over."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

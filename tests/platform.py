@@ -17,8 +17,8 @@ from storage.manifest import Manifest
 from tests import servers
 from tests.unit.model_service.graphs import Port, save_graph, save_token_table
 from tests.unit.model_service.texts import copy_tokenizer, token_id
-from training import digits, minilm
-from training.artifact import write_manifest
+from training.demo import digits, minilm
+from training.export.manifest import write_manifest
 
 # One output for each datatype of `kinds`, equal to its input.
 KINDS = {
@@ -112,6 +112,7 @@ def platform_in(folder: Path) -> Iterator[LocalPlatform]:
             "HEADRACE_DATABASE_URL": f"sqlite:///{folder / 'registry.db'}",
             "HEADRACE_ARTIFACTS_URL": str(folder / "artifacts"),
             "HEADRACE_CACHE_REDIS_URL": valkey.url,
+            "HEADRACE_CACHE_SECRET": "the secret of the platform",
             "HEADRACE_GATEWAY_PORT": str(gateway_port),
             "HEADRACE_GATEWAY_REFRESH_S": "0.1",
             "HEADRACE_WORKER_PORT": str(worker_port),

@@ -38,11 +38,11 @@ def _build(model: str, folder: Path) -> Manifest:
     # Imported only where asked for: what one model is made with, another does without.
     match model:
         case "digits":
-            from training.digits import build
+            from training.demo.digits import build
         case "sentiment":
-            from training.sentiment import build
+            from training.demo.sentiment import build
         case _:
-            from training.minilm import build
+            from training.demo.minilm import build
     return build(folder)
 
 

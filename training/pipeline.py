@@ -3,20 +3,21 @@
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from training.block import RecipeError, nearest
-from training.data.digest import digests, named
+from training.data.digest import digests, hash_named
 from training.data.split import require, require_measurable
-from training.recipe import Recipe
-from training.stage import Stage, Work, plain
+from training.recipe.block import RecipeError, all_of, nearest
+from training.recipe.recipe import Recipe, read
+from training.stage import ROWS, Stage, Work, as_json
 from training.tasks.open import open_task
 
 
 def _with_files(recipe: Recipe, block: Any) -> Any:
     """The block with what is in the files that it names; None where the recipe has no such block."""
-    return None if block is None else (block, named(plain(block), recipe.folder))
+    return None if block is None else (block, hash_named(as_json(block), recipe.folder))
 
 
 def _columns(recipe: Recipe) -> Any:
@@ -39,14 +40,12 @@ STAGES: Final = (
         "training.profile",
         lambda r: r.profile and _with_files(r, (r.profile, r.task, r.model, r.peft, r.train)),
         reads=("data", "clean", "augment"),
-        uses=("training.train", "training.tasks"),
     ),
     Stage(
         "train",
         "training.train",
         lambda r: _with_files(r, (r.task, r.model, r.peft, r.train, r.distributed)),
         reads=("data", "clean", "augment"),
-        uses=("training.tasks",),
         needs="validation",
         checks="training.train.check",
     ),
@@ -55,14 +54,12 @@ STAGES: Final = (
         "training.export",
         lambda r: (r.name, r.task, r.export),
         reads=("data", "clean", "train"),
-        uses=("training.tasks", "training.tune"),
     ),
     Stage(
         "evaluate",
         "training.evaluate",
         lambda r: (r.task, r.evaluate.model_copy(update={"against": None})),
-        ("data", "clean", "train", "export"),
-        ("training.tasks",),
+        reads=("data", "clean", "train", "export"),
         needs="test",
     ),
     Stage(
@@ -105,7 +102,12 @@ class Step:
         if self.needed:
             require(outcome["rows"], outcome["labels"], self.needed, self.recipe.split)
             if labels := outcome["labels"]:
-                require_measurable(labels, self.needed, open_task(self.recipe.task))
+                from datasets import load_from_disk
+
+                task = open_task(self.recipe.task)
+                require_measurable(labels, self.needed, task)
+                if len(labels["train"]) == 1:  # of which a classifier learns nothing: the task knows whether it is one
+                    task.labels(load_from_disk(str(self.folder / ROWS)), self.recipe)
         return outcome
 
 
@@ -133,10 +135,42 @@ def plan(recipe: Recipe, folder: Path, until: str | None = None, stages: Sequenc
 
 
 def check(steps: Sequence[Step]) -> None:
-    """Raise RecipeError now for what would stop a later step after an hour."""
-    for step in steps:
-        if step.stage.checks is not None and not step.done:
-            importlib.import_module(step.stage.checks).check(step.recipe)
+    """Raise RecipeError now for what would stop a later step after an hour, with a line for each."""
+    all_of(*_looks([step.stage for step in steps if not step.done], steps[0].recipe))
+
+
+def prepare(path: Path, folder: Path, until: str | None = None) -> tuple[Recipe, list[Step]]:
+    """The recipe in a file, and its steps. Raises RecipeError with a line for everything that is wrong with it.
+
+    What of the recipe can be read is looked at as well, so that not every mistake takes another run to be found.
+    """
+    recipe, wrong = read(path)
+    steps: list[Step] = []
+    stages: Sequence[Stage] = STAGES
+    if recipe is not None:
+        try:
+            steps = plan(recipe, folder, until)
+            stages = [step.stage for step in steps if not step.done]
+        except RecipeError as error:
+            wrong += str(error).splitlines()
+        try:
+            all_of(*_looks(stages, recipe))
+        except RecipeError as error:
+            wrong += str(error).splitlines()
+        except ModuleNotFoundError:
+            if not wrong:
+                raise
+    if recipe is None or wrong:
+        raise RecipeError("\n".join(dict.fromkeys(wrong)))
+    return recipe, steps
+
+
+def _looks(stages: Sequence[Stage], recipe: Recipe) -> list[Callable[[], object]]:
+    return [partial(_look, stage.checks, recipe) for stage in stages if stage.checks is not None]
+
+
+def _look(module: str, recipe: Recipe) -> None:
+    importlib.import_module(module).check(recipe)
 
 
 class Done(NamedTuple):

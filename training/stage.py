@@ -3,8 +3,8 @@
 import fcntl
 import hashlib
 import importlib
-import importlib.util
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
+from training.code import digest_of
+
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from datasets import DatasetDict
+
+    from training.recipe.recipe import Recipe
 
 OUTCOME: Final = "outcome.json"  # written last: a stage's folder with it is complete
 ROWS: Final = "rows"  # a datasets.DatasetDict with the splits train, validation and test
@@ -42,6 +46,13 @@ class Work:
         """The rows as the last stage left them that changes rows."""
         return next(path / ROWS for path in reversed(list(self.inputs.values())) if (path / ROWS).is_dir())
 
+    def write_rows(self, splits: "DatasetDict") -> None:
+        """Write the rows as this stage leaves them."""
+        shutil.rmtree(self.folder / ROWS, ignore_errors=True)  # of a run that was killed
+        # A split without rows would be written in no file at all, which cannot be read back.
+        shards = {name: None if len(rows) else 1 for name, rows in splits.items()}
+        splits.save_to_disk(str(self.folder / ROWS), num_shards=shards)
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -55,14 +66,21 @@ class Stage:
     package: str
     block: Callable[["Recipe"], Any]
     reads: tuple[str, ...] = ()
-    uses: tuple[str, ...] = ()  # packages whose code its result depends on too
     needs: str | None = None  # the split of the rows that it can't do without
     checks: str | None = None  # a module whose `check(recipe)` finds, before anything runs, what could not work
     again: bool = False
 
     def fingerprint(self, recipe: "Recipe", inputs: Mapping[str, str]) -> str:
-        """What its result depends on: its block, the results that it reads, its code. 64 hex digits."""
-        parts = {"block": plain(self.block(recipe)), "inputs": dict(inputs), "code": self._code(), "seed": recipe.seed}
+        """What its result depends on: its block, the results that it reads, and all code of training that makes it.
+
+        64 hex digits.
+        """
+        parts = {
+            "block": as_json(self.block(recipe)),
+            "inputs": dict(inputs),
+            "code": digest_of(self.package),
+            "seed": recipe.seed,
+        }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def run(self, work: Work) -> dict[str, Any]:
@@ -71,7 +89,7 @@ class Stage:
         file = work.folder / OUTCOME
         if self.done(work.folder):
             return _read(file)
-        with _locked(work.folder):
+        with _hold_lock(work.folder):
             if not self.done(work.folder):  # by a run that ended in between
                 file.unlink(missing_ok=True)  # what was so the last time is not said of this one, should it fail
                 outcome = importlib.import_module(f"{self.package}.run").run(work)
@@ -83,17 +101,6 @@ class Stage:
     def done(self, folder: Path) -> bool:
         """Whether there is nothing left to do in its folder."""
         return not self.again and done(folder)
-
-    def _code(self) -> str:
-        digest = hashlib.sha256()
-        for package in (self.package, *self.uses):
-            spec = importlib.util.find_spec(package)
-            assert spec is not None, f"there is no package {package}"
-            assert spec.origin is not None, f"{package} has no __init__.py"
-            folder = Path(spec.origin).parent
-            for path in sorted(folder.rglob("*.py")):
-                digest.update(f"{package}/{path.relative_to(folder)}".encode() + b"\0" + path.read_bytes() + b"\0")
-        return digest.hexdigest()
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -119,7 +126,7 @@ def busy(folder: Path) -> bool:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _hold_lock(folder: Path) -> Iterator[None]:
     """Two runs of the same recipe must not write into the same folder. A killed run's lock goes with it."""
     with (folder / _LOCK).open("w") as file:
         for left in reversed(range(_TRIES)):
@@ -133,12 +140,12 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def plain(block: Any) -> Any:
+def as_json(block: Any) -> Any:
     """A block, or several, as JSON knows them."""
     if isinstance(block, BaseModel):
         return block.model_dump(mode="json")
     if isinstance(block, tuple | list):
-        return [plain(part) for part in block]
+        return [as_json(part) for part in block]
     if isinstance(block, dict):
-        return {key: plain(value) for key, value in block.items()}
+        return {key: as_json(value) for key, value in block.items()}
     return block

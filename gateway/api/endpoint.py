@@ -1,66 +1,36 @@
 """The way in and out that all inference protocols share: an ASGI object, as no framework stands on the hot path."""
 
 import asyncio
-import logging
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
-from gateway.admission import Admission
 from gateway.api import compression
+from gateway.api.direct import BEGUN, Begun, DirectRequest
 from gateway.api.errors import refuse
+from gateway.api.question import Decode, Question
+from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.pipeline import Answer, Gateway
 from gateway.request_log import RequestLog
-from model_service.protocol import headers as names
-from model_service.protocol import http
-from model_service.protocol.errors import ClientGone, ModelNotReady, ServingError
-from model_service.protocol.http import Headers, Receive, Scope, Send
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.status import http_status
-from model_service.protocol.trace_context import handed_on, recorded_trace
-from model_service.protocol.tracing import MODEL, UNTRACED, VERSION, Tracer, end_request
-
-log = logging.getLogger(__name__)
+from gateway.request_record import GatewayRecord
+from service.answers import send_answer
+from service.asgi import Headers, Receive, Scope, Send, headers_of, id_of, refuses_cache
+from service.bodies import Body, read_body
+from service.budget import Share
+from service.cancel_scope import CancelScope
+from service.exchange import Exchange
+from service.offload import LARGE, run_in_thread_if_large
+from service.trace_context import propagate
+from service.tracing import UNTRACED, Tracer
+from wire import headers as names
+from wire.errors import ModelNotReady
+from wire.tensors import size_of
 
 PROTOCOL: Final = "headrace.protocol"
 REQUEST_ID: Final = "headrace.request_id"
 
 _WAIT_S: Final = 0.1  # between two looks at whether a model that is waited for is loaded
-
-Rendered = tuple[bytes, list[tuple[bytes, bytes]]]  # a body, and the headers that describe it
-
-
-@dataclass(slots=True, frozen=True)
-class Question:
-    """A request, and how its answer looks in the protocol that it came by.
-
-    With `wait`, a model that is not loaded yet is waited for, until the deadline.
-    """
-
-    request: InferRequest
-    render: Callable[[Answer], Rendered]
-    no_cache: bool = False
-    wait: bool = False
-
-
-class Decode(Protocol):
-    """Reads one protocol's body. Raises InvalidInput, ModelNotFound."""
-
-    def __call__(self, path: Mapping[str, str], headers: Headers, body: bytes) -> Question: ...
-
-
-@dataclass(slots=True, frozen=True)
-class Limits:
-    """What a request may take: a place among those served at once, bytes of a body, and seconds from its first byte to
-    its answer, unless it says and at most."""
-
-    admission: Admission
-    body_bytes: int
-    default_timeout_s: float
-    max_timeout_s: float
 
 
 class InferenceEndpoint:
@@ -71,95 +41,142 @@ class InferenceEndpoint:
         protocol: str,
         decode: Decode,
         gateway: Gateway,
+        *,
         metrics: Metrics,
         requests: RequestLog,
         limits: Limits,
         tracer: Tracer = UNTRACED,
         route: str = "",
     ) -> None:
-        self._protocol = protocol
-        self._decode = decode
-        self._gateway = gateway
-        self._metrics = metrics
-        self._requests = requests
-        self._limits = limits
+        self.protocol = protocol
+        self.decode = decode
+        self.gateway = gateway
+        self.metrics = metrics
+        self.requests = requests
+        self.limits = limits
         self._tracer = tracer
         self._route = route
         self._span_name = f"POST {route}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = monotonic()
-        model = version = outcome = ""
-        body = b""
-        status: int | None = 200
-        admitted = False
-        headers = http.headers_of(scope)
-        span = self._tracer.request(self._span_name, headers, started)
-        request_id = (names.REQUEST_ID, headers.get(names.REQUEST_ID) or os.urandom(8).hex().encode())
+        headers = headers_of(scope)
+        begun: Begun = scope.get(BEGUN) or Begun(monotonic(), id_of(headers))
+        span = self._tracer.request(self._span_name, headers, begun.started)
+        record = GatewayRecord(scope, headers, begun.started, span, begun.request_id)
         try:
-            deadline = self._deadline(headers, started)
-            with self._limits.admission, http.Patience(scope, deadline):
-                body = await http.read_body(receive, headers, self._limits.body_bytes)
-                question = await http.sized(len(body), self._decode, scope["path_params"], headers, body)
-                request = question.request
-                request.deadline = deadline
-                admitted = True
-                if span is not None:
-                    request.span = span
-                    span.begin("admission", started).end(monotonic())
-                elif names.TRACEPARENT in headers:
-                    request.trace_headers = handed_on(headers)
-                if request.model in self._gateway.routes.table.models:
-                    model = request.model  # errors count for it too; other names would fill the memory
-                answer = await self._answer(question, b"no-cache" in headers.get(names.CACHE_CONTROL, b"").lower())
-            model, version, outcome = answer.response.model, answer.response.version, answer.cache
-            size = sum([len(tensor.data) for tensor in answer.response.outputs])
-            content, described = await http.sized(size, question.render, answer)
-            if (coding := compression.wanted(headers)) is not None:
-                content = await compression.compress(content, coding)
-                described = [*described, (names.CONTENT_ENCODING, coding)]
-            await http.send_answer(send, content, [*described, (names.CACHE_STATUS, answer.cache.encode()), request_id])
-        except ClientGone as error:
-            outcome, status = type(error).__name__, None
-        except ServingError as error:
-            outcome, status = type(error).__name__, http_status(error)
-            await refuse(scope, send, error, [request_id])
-        except Exception:
-            outcome, status = "InternalError", 500
-            log.exception("request %s failed", request_id[1].decode("latin-1"))
-            await refuse(scope, send, ServingError("internal error"), [request_id])
-        seconds = monotonic() - started
-        trace = recorded_trace(headers) if span is None else span.trace_id
-        self._metrics.answered(self._protocol, model, version, outcome, seconds, trace)
-        if self._requests.wants(outcome):
-            self._requests.write(request_id[1], trace, self._protocol, model, version, outcome, seconds, body)
-        if span is not None:
-            if not admitted:
-                admission = span.begin("admission", started)
-                admission.fail(outcome)
-                admission.end(started + seconds)
-            about = {
-                PROTOCOL: self._protocol,
-                MODEL: model,
-                VERSION: version,
-                REQUEST_ID: request_id[1].decode("latin-1"),
-            }
-            end_request(span, scope, self._route, status, outcome, about)
+            await self._serve(record, begun, receive, send)
+        except Exception as error:
+            await record.fail(error, send, partial(refuse, extra=[(names.REQUEST_ID, record.request_id)]))
+        self._keep(record)
+
+    def begin(self, exchange: Exchange) -> None:
+        """Serve a small request without a task, where nothing about it is out of the ordinary."""
+        if self._tracer is not UNTRACED or compression.choose_coding(exchange.headers) is not None:
+            exchange.serve_by_application()
+        else:
+            DirectRequest(self, exchange).begin()
+
+    async def _serve(self, record: GatewayRecord, begun: Begun, receive: Receive, send: Send) -> None:
+        scope, headers, limits = record.scope, record.headers, self.limits
+        deadline = limits.deadline(headers, record.started)
+        limits.admission.check()  # what will be refused needs not be read
+        with CancelScope(scope, deadline) as cancel_scope, limits.budget.share() as share:
+            body = await read_body(receive, headers, limits.body_bytes, share.reserve)
+            record.body_bytes = len(body)
+            if isinstance(begun.outcome, Exception):
+                record.body = body
+                self._name(record, begun.question)
+                raise begun.outcome
+            # Only now a place is taken: who sends slowly would keep others out.
+            with limits.admission:
+                if record.body_bytes <= LARGE:
+                    record.body = body
+                    question = begun.question or self.decode(scope["path_params"], headers, body)
+                else:
+                    question = await self._large_question(scope, headers, body, share)
+                    del body
+                self._admit(record, question, deadline, cancel_scope)
+                answer = begun.outcome or await self._answer(question, refuses_cache(headers))
+                record.model, record.version = answer.response.model, answer.response.version
+                content, described = await self._render(question, answer, headers, share)
+                cache_status = answer.cache
+                del question, answer  # the client may take its time
+                record.answering = True
+                described = [
+                    *described,
+                    (names.CACHE_STATUS, cache_status.encode()),
+                    (names.REQUEST_ID, record.request_id),
+                ]
+                await send_answer(send, content, described)
+                record.outcome = cache_status
+
+    def _admit(self, record: GatewayRecord, question: Question, deadline: float, cancel_scope: CancelScope) -> None:
+        """What is known once the request is read: whose it is, until when, and on behalf of which trace."""
+        request = question.request
+        record.admitted = True
+        if request.deadline is None or request.deadline >= deadline:
+            request.deadline = deadline
+        else:
+            cancel_scope.until(request.deadline)  # its body says so
+        if record.span is not None:
+            request.span = record.span
+            record.span.begin("admission", record.started).end(monotonic())
+        elif names.TRACEPARENT in record.headers:
+            request.trace_headers = propagate(record.headers)
+        self._name(record, question)
+
+    def _name(self, record: GatewayRecord, question: Question | None) -> None:
+        """Errors count for the model too; names that lead to none would fill the memory."""
+        if question is not None and question.request.model in self.gateway.membership.table.models:
+            record.model = question.request.model
+
+    async def _render(
+        self, question: Question, answer: Answer, headers: Headers, share: Share
+    ) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        if (size := size_of(answer.response.outputs)) <= LARGE:
+            content, described = question.render(answer)
+        else:
+            share.reserve(2 * size)
+            content, described = await run_in_thread_if_large(size, question.render, answer)
+        if (coding := compression.choose_coding(headers)) is not None:
+            content = await compression.compress(content, coding)
+            described = [*described, (names.CONTENT_ENCODING, coding)]
+        if len(content) > LARGE:
+            share.reserve(len(content))
+        return content, described
+
+    def _keep(self, record: GatewayRecord) -> None:
+        """Count the request, write its line, end its span."""
+        seconds = monotonic() - record.started
+        self.metrics.record_answer(
+            self.protocol, record.model, record.version, record.outcome, seconds, record.trace_id
+        )
+        if self.requests.wants(record.outcome):
+            self.requests.write(record, self.protocol, seconds)
+        if record.span is not None:
+            if not record.admitted:
+                admission = record.span.begin("admission", record.started)
+                admission.fail(record.outcome)
+                admission.end(record.started + seconds)
+            about = {PROTOCOL: self.protocol, REQUEST_ID: record.request_id.decode()}
+            record.end_span(self._route, about)
+
+    async def _large_question(self, scope: Scope, headers: Headers, body: Body, share: Share) -> Question:
+        size = len(body)
+        share.reserve(2 * size)
+        question = await run_in_thread_if_large(size, self.decode, scope["path_params"], headers, body)
+        # The tensors, and the same once more on their way to a worker.
+        share.reserve(2 * size_of(question.request.inputs))
+        return question
 
     async def _answer(self, question: Question, no_cache: bool) -> Answer:
         request, no_cache = question.request, no_cache or question.no_cache
         while True:
             try:
-                return await self._gateway.infer(request, no_cache=no_cache)
+                return await self.gateway.infer(request, no_cache=no_cache)
             except ModelNotReady as error:
                 left = 0.0 if request.deadline is None else request.deadline - monotonic()
                 if not question.wait or error.retry_after is None or left <= _WAIT_S:
                     raise  # better this reason than that the deadline passed
-            with self._limits.admission.left():
+            with self.limits.admission.yield_place():
                 await asyncio.sleep(_WAIT_S)
-
-    def _deadline(self, headers: Headers, started: float) -> float:
-        asked = http.deadline_of(headers, started)
-        if asked is None:
-            return started + self._limits.default_timeout_s
-        return min(asked, started + self._limits.max_timeout_s)

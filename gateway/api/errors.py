@@ -4,7 +4,6 @@ But for `/v1`, where OpenAI's clients look for the sentence in `error.message`.
 """
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,15 +12,18 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import compile_path
 
-from model_service.protocol import errors, headers
-from model_service.protocol.errors import ServingError
-from model_service.protocol.http import Receive, Scope, Send, send_error
-from model_service.protocol.status import http_status
+from service.answers import send_error
+from service.asgi import Receive, Scope, Send, headers_of, id_of
+from service.logs import FIELDS
 from storage import errors as storage
 from storage.errors import StorageError
+from wire import errors, headers
+from wire.errors import ServingError
+from wire.status import http_status
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ _OF_STORAGE: Final[dict[type[StorageError], type[ServingError]]] = {
     storage.NotMigrated: errors.Unavailable,
     storage.Unavailable: errors.Unavailable,
 }
+
+_REQUEST_ID: Final = "headrace.request_id"
 
 MEANINGS: Final = {
     400: "The request is not right; `error` says what to change.",
@@ -64,7 +68,7 @@ class Error(BaseModel):
 class OpenAIErrorDetails(BaseModel):
     message: str = Field(description="What is wrong, and what to do about it.")
     type: str
-    param: None = None
+    param: str | None = Field(None, description="Always null: `message` names what is wrong.")
     code: str
 
 
@@ -75,11 +79,11 @@ class OpenAIError(BaseModel):
 
 
 class ErrorAnswer:
-    """An error, as the ASGI application that answers it."""
+    """An ASGI application that answers one error."""
 
     def __init__(self, request: Request, error: ServingError, extra: Mapping[bytes, bytes] | None = None) -> None:
         self._error = error
-        self._headers = [(headers.REQUEST_ID, request_id(request).encode("latin-1")), *(extra or {}).items()]
+        self._headers = [(headers.REQUEST_ID, request_id(request).encode()), *(extra or {}).items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await refuse(scope, send, self._error, self._headers)
@@ -87,37 +91,48 @@ class ErrorAnswer:
 
 async def refuse(scope: Scope, send: Send, error: ServingError, extra: Sequence[tuple[bytes, bytes]]) -> None:
     """Answer `error` in the shape that its path's clients read."""
-    content = None
-    if scope["path"].startswith("/v1/"):
+    await send_error(send, error, extra, _content(scope["path"], error))
+
+
+def _content(path: str, error: ServingError) -> dict[str, Any] | None:
+    """The body that this path's clients look for; None where it is the one shape."""
+    if path.startswith("/v1/"):
         kind = "invalid_request_error" if http_status(error) < 500 else "server_error"
         details = {"message": str(error), "type": kind, "param": None, "code": type(error).__name__}
-        content = {"error": details}
-    await send_error(send, error, extra, content)
+        return {"error": details}
+    return None
 
 
 def install(app: FastAPI) -> None:
     """Have `app` answer every error in the one shape."""
     for kind, answer in (
-        (ServingError, _serving),
-        (StorageError, _storage),
-        (HTTPException, _http),
-        (RequestValidationError, _invalid),
-        (ClientDisconnect, _gone),
-        (Exception, _unexpected),
+        (ServingError, _answer_serving_error),
+        (StorageError, _answer_storage_error),
+        (HTTPException, _answer_http_error),
+        (RequestValidationError, _answer_invalid_request),
+        (ClientDisconnect, _answer_disconnect),
+        (Exception, _answer_unexpected),
     ):
         app.exception_handler(kind)(answer)
 
 
-def documented(*statuses: int, model: type[BaseModel] = Error) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int, model: type[BaseModel] = Error) -> dict[int | str, dict[str, Any]]:
     """FastAPI's `responses` for errors of these statuses."""
     return {status: {"model": model, "description": MEANINGS[status]} for status in statuses}
 
 
+def methods(app: FastAPI, path: str) -> set[str]:
+    """The methods of all routes with this path; each route knows only its own."""
+    matching = (r for r in iter_route_contexts(app.routes) if r.path and compile_path(r.path)[0].match(path))
+    taken = {method for route in matching for method in route.methods or ()}
+    return taken | ({"HEAD"} if "GET" in taken else set())
+
+
 def request_id(request: Request) -> str:
-    """The client's own id for this request, or one made up; the same for as long as the request lasts."""
-    name = headers.REQUEST_ID.decode()
-    known: str = request.scope.setdefault(name, request.headers.get(name) or os.urandom(8).hex())
-    return known
+    """What `request_id` says; the same for as long as the request lasts."""
+    if (known := request.scope.get(_REQUEST_ID)) is None:
+        known = request.scope[_REQUEST_ID] = id_of(headers_of(request.scope)).decode()
+    return str(known)
 
 
 def of_storage(error: StorageError) -> ServingError:
@@ -129,42 +144,45 @@ def of_storage(error: StorageError) -> ServingError:
     return ServingError("internal error")
 
 
-async def _serving(request: Request, error: ServingError) -> ErrorAnswer:
+async def _answer_serving_error(request: Request, error: ServingError) -> ErrorAnswer:
     if isinstance(error, errors.Unauthorized):
         return ErrorAnswer(request, error, {b"www-authenticate": b'Bearer realm="headrace"'})
     return ErrorAnswer(request, error)
 
 
-async def _storage(request: Request, error: StorageError) -> ErrorAnswer:
+async def _answer_storage_error(request: Request, error: StorageError) -> ErrorAnswer:
     return ErrorAnswer(request, of_storage(error))
 
 
-async def _http(request: Request, error: HTTPException) -> ErrorAnswer:
+async def _answer_http_error(request: Request, error: HTTPException) -> ErrorAnswer:
     path = request.scope["path"]
     match error.status_code:
         case 404:
             return ErrorAnswer(request, errors.NotFound(f"there is no path {path}; /docs shows those that are"))
         case 405:
-            allowed = ", ".join(_methods(request))
+            allowed = ", ".join(sorted(methods(request.app, path)))
             refusal = errors.MethodNotAllowed(f"{path} takes {allowed}, not {request.method}")
             return ErrorAnswer(request, refusal, {b"allow": allowed.encode()})
         case 413:
-            return ErrorAnswer(request, errors.TooLarge())
+            limit = request.scope.get(MAX_BODY_SIZE_SCOPE_KEY)
+            return ErrorAnswer(request, errors.TooLarge(f"the body has more than the {limit} bytes that {path} takes"))
+        case _ if isinstance(error.__cause__, ServingError):  # what reading the body raised
+            return ErrorAnswer(request, error.__cause__)
         case _:
             return ErrorAnswer(request, errors.InvalidInput(error.detail))
 
 
-async def _invalid(request: Request, error: RequestValidationError) -> ErrorAnswer:
+async def _answer_invalid_request(request: Request, error: RequestValidationError) -> ErrorAnswer:
     return ErrorAnswer(request, errors.InvalidInput("; ".join(map(_sentence, error.errors()[:3]))))
 
 
-async def _gone(request: Request, error: ClientDisconnect) -> ErrorAnswer:
+async def _answer_disconnect(request: Request, error: ClientDisconnect) -> ErrorAnswer:
     return ErrorAnswer(request, errors.ClientGone())
 
 
-async def _unexpected(request: Request, error: Exception) -> ErrorAnswer:
+async def _answer_unexpected(request: Request, error: Exception) -> ErrorAnswer:
     # uvicorn logs the traceback after this line, which says whose request it was.
-    log.error("request %s failed", request_id(request))
+    log.error("a request failed", extra={FIELDS: {"request_id": request_id(request)}})
     return ErrorAnswer(request, ServingError("internal error"))
 
 
@@ -175,11 +193,3 @@ def _sentence(problem: Mapping[str, Any]) -> str:
     if isinstance(problem["input"], bytes):
         return "the body must be JSON, and say so: `Content-Type: application/json`"
     return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-
-
-def _methods(request: Request) -> list[str]:
-    """What this path takes: each of the routes that share it knows only its own methods."""
-    path = request.scope["path"]
-    routes = iter_route_contexts(request.app.routes)
-    matching = (route for route in routes if route.path and compile_path(route.path)[0].match(path))
-    return sorted({method for route in matching for method in route.methods or ()})

@@ -1,13 +1,11 @@
-"""What the gateway tells about itself: its metrics, and the page that shows its API."""
+"""What the gateway tells about itself: its release, and the page that shows its API."""
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 NAME: Final = "headrace"
@@ -23,15 +21,9 @@ def release() -> str:
         return "0+source"
 
 
-def router(metrics: CollectorRegistry) -> APIRouter:
-    """`/metrics` for Prometheus, `/docs` for people."""
+def router() -> APIRouter:
+    """`/docs`, for people."""
     router = APIRouter(include_in_schema=False)
-
-    @router.get("/metrics")
-    async def read_metrics(request: Request) -> Response:
-        # OpenMetrics for whoever takes it, as exemplars are in that alone.
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(metrics), headers={"content-type": content_type})
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:

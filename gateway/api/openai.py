@@ -2,62 +2,80 @@
 
 from array import array
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import orjson
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from gateway.api.endpoint import Question, Rendered
-from gateway.api.errors import OpenAIError, documented
-from gateway.api.text import read_object, texts_of, vectors_of
-from gateway.pipeline import Answer, Routes
+from gateway.admission import Admission
+from gateway.api.errors import OpenAIError, error_responses
+from gateway.api.operations import Described, DescribedModel, post
+from gateway.api.question import Question, Rendered
+from gateway.api.schemas import EMBEDDING_PARAMETERS, EMBEDDING_RESPONSE, embedding_request
+from gateway.pipeline import Answer, RouteTableSource
 from gateway.routing import DEFAULT_ALIAS, Target
-from model_service.protocol.errors import InvalidInput, ModelNotFound
-from model_service.protocol.http import JSON, Headers
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.tensors import bytes_tensor
+from service.answers import JSON
+from service.asgi import Headers
+from service.bodies import Body
+from service.turns import Breath
 from storage.registry import Registry
 from storage.views import ModelView, VersionView
+from wire.errors import InvalidInput, ModelNotFound
+from wire.json_body import DEFAULT, JsonLimits, check_answer, read_json
+from wire.messages import InferRequest
+from wire.quote import quote
+from wire.tasks.table import task_named
+from wire.tasks.text import texts_of
+from wire.tasks.vectors import model_parameters, vectors_of
+from wire.tensors import bytes_tensor
 
-EMBEDDING: Final = "sentence-embedding"
+READERS: Final = 16  # requests that read the registry at once; others need it too
 
 
 class Embeddings:
     """`POST /v1/embeddings`: a Decode that knows the models."""
 
-    def __init__(self, routes: Routes) -> None:
-        self._routes = routes
+    def __init__(self, membership: RouteTableSource, limits: JsonLimits = DEFAULT) -> None:
+        self._membership = membership
+        self._limits = limits
 
-    def __call__(self, path: Mapping[str, str], headers: Headers, body: bytes) -> Question:
-        asked = read_object(body)
+    def __call__(self, path: Mapping[str, str], headers: Headers, body: Body) -> Question:
+        asked = read_json(body, self._limits, "the body")
+        _check_known(asked)
         target = self._target(asked.get("model"))
         texts = texts_of(asked.get("input"), "input")
         base64 = _is_base64(asked.get("encoding_format"))
-        check_dimensions(target, asked.get("dimensions"))
+        parameters = model_parameters(asked, target.manifest)
         tensor = bytes_tensor(target.manifest.inputs[0].name, texts)
-        return Question(InferRequest(target.model, target.version, [tensor]), lambda answer: _render(answer, base64))
+
+        def render(answer: Answer) -> Rendered:
+            if not base64:
+                check_answer(len(answer.response.outputs[0].data) // 4, 0, self._limits)
+            return _render(answer, base64)
+
+        request = InferRequest(target.model, target.version, [tensor], parameters=parameters)
+        return Question(request, render)
 
     def _target(self, model: Any) -> Target:
         if not isinstance(model, str):
             raise InvalidInput("model must be a string: the name of an embedding model")
-        target = self._routes.table.model(model).resolve(None)
-        if target.manifest.task != EMBEDDING:
-            raise InvalidInput(f"model '{model}' does not embed text, it is for {target.manifest.task}")
+        target = self._membership.table.model(model).resolve(None)
+        if not target.task.embeds:
+            raise InvalidInput(f"model '{model}' does not embed text, it is for {target.task.name}")
         return target
 
 
-def check_dimensions(target: Target, dimensions: Any) -> None:
-    """Raises InvalidInput unless `dimensions` is what the model has: few models are trained to have theirs cut."""
-    own = target.manifest.outputs[0].shape[-1]
-    if dimensions is not None and dimensions != own:
-        raise InvalidInput(f"the vectors of model '{target.model}' have {own} dimensions and cannot be shortened")
+def _check_known(asked: Mapping[str, Any]) -> None:
+    # What would change the answer, as far as its sender knows, is not left out in silence.
+    if unknown := [name for name in asked if name not in EMBEDDING_PARAMETERS and asked[name] is not None]:
+        raise InvalidInput(f"unknown parameter '{unknown[0]:.80}'; this takes {', '.join(EMBEDDING_PARAMETERS)}")
 
 
 def _is_base64(encoding: Any) -> bool:
     if encoding not in (None, "float", "base64"):
-        raise InvalidInput(f"encoding_format must be 'float' or 'base64', not {encoding!r:.40}")
+        raise InvalidInput(f"encoding_format must be 'float' or 'base64', not {quote(encoding)}")
     return bool(encoding == "base64")
 
 
@@ -81,6 +99,13 @@ def _base64(vector: "array[float]") -> str:
     return b64encode(vector.tobytes()).decode()
 
 
+def describe(models: Sequence[DescribedModel]) -> Described:
+    """`/v1/embeddings`, for the models that embed."""
+    request = embedding_request([model.name for model in models if model.task.embeds])
+    path = post("embeddings", "Embed text", "OpenAI", request, EMBEDDING_RESPONSE, error="OpenAIError")
+    return Described({"/v1/embeddings": path})
+
+
 class Model(BaseModel):
     """A model that embeds; `created` counts seconds since the epoch."""
 
@@ -98,16 +123,27 @@ class ModelList(BaseModel):
 def router(registry: Registry) -> APIRouter:
     """`/v1/models`."""
     router = APIRouter(prefix="/v1", tags=["OpenAI"])
+    readers = Admission(READERS)
 
-    @router.get("/models", summary="The models that embed text", responses=documented(503, model=OpenAIError))
+    @router.get("/models", summary="The models that embed text", responses=error_responses(429, 503, model=OpenAIError))
     async def openai_models() -> ModelList:
-        return ModelList(data=[_model(model) for model in await registry.models() if _embeds(model)])
+        breath = Breath()
+        listed = []
+        with readers:
+            for model in await registry.models():
+                if _embeds(model):
+                    listed.append(_model(model))
+                await breath()
+        return ModelList(data=listed)
 
     @router.get(
-        "/models/{model}", summary="A model that embeds text", responses=documented(400, 404, 503, model=OpenAIError)
+        "/models/{model}",
+        summary="A model that embeds text",
+        responses=error_responses(400, 404, 429, 503, model=OpenAIError),
     )
     async def openai_model(model: str) -> Model:
-        found = await registry.model(model)
+        with readers:
+            found = await registry.model(model)
         if not _embeds(found):
             raise ModelNotFound(f"model '{model}' does not embed text: ask for it under /v2/models/{model}")
         return _model(found)
@@ -116,11 +152,11 @@ def router(registry: Registry) -> APIRouter:
 
 
 def _embeds(model: ModelView) -> bool:
-    described = _described(model)
-    return described is not None and described.manifest.task == EMBEDDING
+    described = _choose_version(model)
+    return described is not None and task_named(described.manifest.task).embeds
 
 
-def _described(model: ModelView) -> VersionView | None:
+def _choose_version(model: ModelView) -> VersionView | None:
     """The version that speaks for the model: `stable`, or else the latest."""
     number = model.aliases.get(DEFAULT_ALIAS)
     return next((v for v in model.versions if v.number == number), model.versions[-1] if model.versions else None)

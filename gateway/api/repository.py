@@ -1,27 +1,37 @@
 """The model repository extension of the Open Inference Protocol: what there is, and loading and unloading it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from fastapi import APIRouter, Body, Request
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, StrictBool, ValidationError
+from starlette.responses import Response
 
-from gateway.api.errors import documented
-from gateway.auth import AdminAccess, actor_of, guarded
+from gateway.admission import Admission
+from gateway.api.errors import error_responses
+from gateway.api.guarded_router import guarded_router
+from gateway.api.pieces import json_list
+from gateway.auth import AdminAccess, actor_of
 from gateway.membership import Membership
-from model_service.protocol.errors import InvalidInput, ModelNotReady
+from storage.nulls import NullIsAbsent
 from storage.registry import Registry
 from storage.views import ModelView, VersionView
+from wire.errors import InvalidInput, ModelNotReady
+from wire.json_body import DEFAULT, read_json
+from wire.quote import quote
 
 POLL_S: Final = 0.05
+READERS: Final = 16  # requests that read the registry at once; others need it too
+Asked = TypeVar("Asked", bound=BaseModel)
 
 
-class IndexRequest(BaseModel):
+class IndexRequest(NullIsAbsent):
     """Which versions to list."""
 
-    ready: bool = Field(False, description="Only versions that can be asked.")
+    ready: StrictBool = Field(False, description="Only versions that can be asked.")
 
 
 class IndexEntry(BaseModel):
@@ -33,10 +43,21 @@ class IndexEntry(BaseModel):
     reason: str = ""
 
 
-class LoadRequest(BaseModel):
-    """What a client may say about loading or unloading."""
+class LoadRequest(NullIsAbsent):
+    """What a client may say about loading: nothing that this server could do is among it."""
 
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="None is taken: the registry says what is loaded."
+    )
+
+
+class UnloadRequest(NullIsAbsent):
+    """What a client may say about unloading."""
+
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="`unload_dependents` alone, which changes nothing: no model depends on another.",
+    )
 
 
 class Loaded(BaseModel):
@@ -51,35 +72,56 @@ class Unloaded(BaseModel):
 
 def router(membership: Membership, registry: Registry, access: AdminAccess, limit_s: float) -> APIRouter:
     """Loading and unloading wait for the workers, for `limit_s` seconds at most."""
-    # Clients of this extension send JSON without saying that it is.
-    router = APIRouter(prefix="/v2/repository", tags=["Model repository"], strict_content_type=False)
-    changing = guarded(access, strict_content_type=False, responses=documented(400, 401, 403, 404, 413, 503))
+    router = APIRouter(prefix="/v2/repository", tags=["Model repository"])
+    changing = guarded_router(access, responses=error_responses(400, 401, 403, 404, 413, 503))
 
-    @router.post("/index", summary="All versions of all models", responses=documented(400, 503))
-    async def repository_index(asked: Annotated[IndexRequest | None, Body()] = None) -> list[IndexEntry]:
-        entries = [
-            _entry(model, version, membership) for model in await registry.models() for version in model.versions
-        ]
-        return [entry for entry in entries if entry.state == "READY" or asked is None or not asked.ready]
+    readers = Admission(READERS)
 
-    @changing.post("/models/{model}/load", summary="Load a model and wait until it can be asked")
+    @router.post(
+        "/index",
+        summary="All versions of all models",
+        response_model=list[IndexEntry],
+        responses=error_responses(400, 413, 429, 503),
+        openapi_extra=_document_body(IndexRequest),
+    )
+    async def repository_index(
+        request: Request, asked: Annotated[IndexRequest, Depends(_body_reader(IndexRequest))]
+    ) -> Response:
+        with readers:
+            models = await registry.models()
+            entries = (_entry(model, version, membership) for model in models for version in model.versions)
+            chosen = (entry for entry in entries if entry.state == "READY" or not asked.ready)
+            return await json_list(request, chosen, lambda entry: entry.model_dump_json().encode())
+
+    @changing.post(
+        "/models/{model}/load",
+        summary="Load a model and wait until it can be asked",
+        openapi_extra=_document_body(LoadRequest),
+    )
     async def repository_load(
-        model: str, request: Request, asked: Annotated[LoadRequest | None, Body()] = None
+        model: str, request: Request, asked: Annotated[LoadRequest, Depends(_body_reader(LoadRequest))]
     ) -> Loaded:
         """Its versions that an alias or a route names are loaded. Models come into the repository by the admin API."""
-        if asked is not None and asked.parameters:
-            raise InvalidInput(
-                f"loading takes no parameters ({', '.join(asked.parameters)} came): the registry says what is loaded"
-            )
+        if given := _drop_nulls(asked.parameters):
+            raise InvalidInput("; ".join([_why_not_load_with(name, model) for name in list(given)[:3]]))
         await registry.set_enabled(model, True, actor=actor_of(request))
         await _until(lambda: _answers(membership, model), membership, limit_s, f"model '{model}' is still loading")
         return Loaded(name=model)
 
-    @changing.post("/models/{model}/unload", summary="Unload a model and wait until it is gone")
+    @changing.post(
+        "/models/{model}/unload",
+        summary="Unload a model and wait until it is gone",
+        openapi_extra=_document_body(UnloadRequest),
+    )
     async def repository_unload(
-        model: str, request: Request, asked: Annotated[LoadRequest | None, Body()] = None
+        model: str, request: Request, asked: Annotated[UnloadRequest, Depends(_body_reader(UnloadRequest))]
     ) -> Unloaded:
         """All its versions leave the workers; they stay in the registry."""
+        for name, value in _drop_nulls(asked.parameters).items():
+            if name != "unload_dependents":
+                raise InvalidInput(f"unknown parameter '{name:.80}': unloading takes unload_dependents alone")
+            if not isinstance(value, bool):
+                raise InvalidInput(f"unload_dependents must be true or false, not {quote(value)}")
         await registry.set_enabled(model, False, actor=actor_of(request))
         await _until(
             lambda: not _is_loaded(membership, model), membership, limit_s, f"model '{model}' is still being unloaded"
@@ -88,6 +130,36 @@ def router(membership: Membership, registry: Registry, access: AdminAccess, limi
 
     router.include_router(changing)
     return router
+
+
+def _body_reader(shape: type[Asked]) -> Callable[[Request], Awaitable[Asked]]:
+    """A dependency that reads the body, if there is one, whatever its type: clients name none, or `text/plain`."""
+
+    async def read(request: Request) -> Asked:
+        content = (await request.body()).strip()
+        try:
+            return shape.model_validate({} if content in (b"", b"null") else read_json(content, DEFAULT, "the body"))
+        except ValidationError as error:
+            problems = [{**problem, "loc": ("body", *problem["loc"])} for problem in error.errors()]
+            raise RequestValidationError(problems) from error
+
+    return read
+
+
+def _document_body(shape: type[BaseModel]) -> dict[str, Any]:
+    return {"requestBody": {"content": {"application/json": {"schema": shape.model_json_schema()}}}}
+
+
+def _drop_nulls(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _why_not_load_with(name: str, model: str) -> str:
+    if name == "config":
+        return f"loading takes no config: publish a version with it, POST /admin/models/{model}/versions"
+    if name.startswith("file:"):
+        return f"loading takes no files ('{name:.80}' came): upload them, PUT /admin/files, and publish a version"
+    return f"loading takes no parameters ('{name:.80}' came): the registry says what is loaded"
 
 
 async def _until(done: Callable[[], bool], membership: Membership, limit_s: float, otherwise: str) -> None:

@@ -1,43 +1,50 @@
 """JSON schemas of the bodies of inference, in general and for one model, from its manifest."""
 
+import re
 from collections.abc import Sequence
 from math import prod
 from typing import Any, Final
 
-from model_service.protocol.datatypes import DATATYPES, TYPECODES
 from storage.manifest import Manifest, TensorSpec
-
-Schema = dict[str, Any]
+from wire.datatypes import DATATYPES, TYPECODES
+from wire.schemas import NUMBERS, STRING, TEXTS, Schema, array_of, either, object_of, one_word_of, or_null
+from wire.tasks.contract import Contract
+from wire.tasks.text import TextContract
+from wire.tasks.vectors import OF_MODEL
 
 # Above this many numbers an example explains nothing.
 _LONGEST_EXAMPLE: Final = 1024
-_TEXT: Final = "The water runs from the gate to the turbines."
+_TEXT: Final = TextContract.example
 _OTHER_TEXT: Final = "A river drives the wheels."
 
 
-def object_of(properties: dict[str, Schema], *required: str, **more: Any) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(required), **more}
+def one_name_of(names: Sequence[str]) -> Schema:
+    """As `one_word_of`, of names that others have given.
+
+    Generators of clients make a constant of each, in capitals and without signs: where two would be alike they fail.
+    """
+    constants = {re.sub("[^a-z0-9]", "", name.lower()) for name in names}
+    if names and len(constants) == len(names) and "" not in constants:
+        return one_word_of(names)
+    return {**STRING, "description": f"One of {', '.join(names)}."} if names else STRING
 
 
-def array_of(items: Schema, **more: Any) -> Schema:
-    return {"type": "array", "items": items, **more}
-
-
-def or_null(schema: Schema) -> Schema:
-    """What is read as if it were left out where it is null."""
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-STRING: Final[Schema] = {"type": "string"}
-NUMBERS: Final = array_of({"type": "number"})
 _PARAMETERS: Final[Schema] = {"type": "object", "additionalProperties": True}
-_TEXTS: Final[Schema] = {"anyOf": [STRING, array_of(STRING, minItems=1)]}
+_REQUEST_PARAMETERS: Final = object_of(
+    {
+        "timeout": or_null({"type": "integer", "minimum": 0, "description": "Microseconds that the client will wait."}),
+        "binary_data_output": or_null({"type": "boolean", "description": "Answer all tensors as bytes."}),
+    },
+    additionalProperties=True,
+)
 
-_REQUESTED_OUTPUT: Final = object_of({"name": STRING, "parameters": or_null(object_of({"binary_data": {}}))}, "name")
+_REQUESTED_OUTPUT: Final = object_of(
+    {"name": STRING, "parameters": or_null(object_of({"binary_data": or_null({"type": "boolean"})}))}, "name"
+)
 _ANY_TENSOR: Final = object_of(
     {
         "name": STRING,
-        "datatype": {"enum": sorted(DATATYPES)},
+        "datatype": one_word_of(sorted(DATATYPES)),
         "shape": array_of({"type": "integer", "minimum": 0}),
         "parameters": or_null(_PARAMETERS),
         "data": array_of({}, description="The elements in row-major order, flat or nested."),
@@ -51,7 +58,7 @@ def _request(inputs: Schema, output: Schema, **more: Any) -> Schema:
         "id": {**or_null(STRING), "description": "Echoed in the answer."},
         "inputs": inputs,
         "outputs": {**or_null(array_of(output)), "description": "The outputs that are wanted; all of them without it."},
-        "parameters": or_null(_PARAMETERS),
+        "parameters": or_null(_REQUEST_PARAMETERS),
     }
     return object_of(properties, "inputs", **more)
 
@@ -74,7 +81,7 @@ INFER_RESPONSE: Final = _response(array_of(_ANY_TENSOR))
 def infer_request(manifest: Manifest) -> Schema:
     """The body of a request to this model, with every tensor in JSON."""
     names = [spec.name for spec in manifest.outputs]
-    output = object_of({**_REQUESTED_OUTPUT["properties"], "name": {"enum": names}}, "name")
+    output = object_of({**_REQUESTED_OUTPUT["properties"], "name": one_name_of(names)}, "name")
     count = len(manifest.inputs)
     inputs = array_of(_one_of([_tensor(spec) for spec in manifest.inputs]), minItems=count, maxItems=count)
     return _request(inputs, output, **_examples(manifest.inputs))
@@ -90,30 +97,33 @@ def has_json_form(spec: TensorSpec) -> bool:
     return spec.datatype in TYPECODES or spec.datatype in ("BOOL", "BYTES")
 
 
+EMBEDDING_PARAMETERS: Final[dict[str, Schema]] = {
+    "model": STRING,
+    "input": TEXTS,
+    "encoding_format": or_null(one_word_of(["float", "base64"])),
+    **OF_MODEL,
+    "user": or_null({"type": "string", "description": "Not read."}),
+}
+
+
 def embedding_request(models: Sequence[str]) -> Schema:
     """The body of `/v1/embeddings`; `models` are those that embed."""
-    properties: dict[str, Schema] = {
-        "model": {"enum": list(models)} if models else STRING,
-        "input": _TEXTS,
-        "encoding_format": or_null({"enum": ["float", "base64"]}),
-        "dimensions": {**or_null({"type": "integer"}), "description": "What the model has, if anything."},
-        "user": {"description": "Not read."},
-    }
+    properties = {**EMBEDDING_PARAMETERS, "model": one_name_of(models)}
     examples = [{"model": model, "input": [_TEXT, _OTHER_TEXT]} for model in models[:1]]
     return object_of(properties, "model", "input", **({"examples": examples} if examples else {}))
 
 
 EMBEDDING_RESPONSE: Final = object_of(
     {
-        "object": {"const": "list"},
+        "object": {"type": "string", "const": "list"},
         "data": array_of(
             object_of(
                 {
-                    "object": {"const": "embedding"},
+                    "object": {"type": "string", "const": "embedding"},
                     "index": {"type": "integer"},
-                    "embedding": {
-                        "anyOf": [NUMBERS, {"type": "string", "description": "base64 of little-endian FP32."}]
-                    },
+                    "embedding": either(
+                        NUMBERS, {"type": "string", "description": "base64 of little-endian FP32."}
+                    ),
                 },
                 "object", "index", "embedding",
             )
@@ -128,64 +138,38 @@ EMBEDDING_RESPONSE: Final = object_of(
 
 
 ANY_TASK_REQUEST: Final = object_of(
-    {"inputs": {"description": "What the task takes."}, "parameters": _PARAMETERS, "options": _PARAMETERS},
+    {
+        "inputs": {"description": "What the task takes."},
+        "parameters": or_null(_PARAMETERS),
+        "options": or_null(_PARAMETERS),
+    },
     "inputs",
 )
 
 
-def task_request(manifest: Manifest) -> Schema:
-    """The body of `/models/{name}` for a text model."""
-    inputs, given = _TEXTS, dict[str, Schema]()
-    match manifest.task:
-        case "sentence-embedding":
-            pair = {"source_sentence": STRING, "sentences": array_of(STRING, minItems=1)}
-            inputs = {"anyOf": [*_TEXTS["anyOf"], object_of(pair, *pair)]}
-        case "text-classification":
-            given = {"top_k": or_null({"type": "integer", "minimum": 1})}
-        case "token-classification":
-            strategies: Schema = {"enum": ["none", "simple"]}
-            given = {"aggregation_strategy": or_null(strategies), "ignore_labels": or_null(array_of(STRING))}
-    flags: dict[str, Schema] = {"use_cache": {"type": "boolean"}, "wait_for_model": {"type": "boolean"}}
+def task_request(task: Contract) -> Schema:
+    """The body of `/models/{name}` for a model of this task."""
+    flag = or_null({"type": "boolean"})
     properties: dict[str, Schema] = {
-        "inputs": inputs,
-        "parameters": or_null(object_of(given, additionalProperties=False)),
-        "options": or_null(object_of(flags)),
+        "inputs": task.body_inputs,
+        "parameters": or_null(object_of(task.body_parameters, additionalProperties=False)),
+        "options": or_null(object_of({"use_cache": flag, "wait_for_model": flag})),
+        **(task.body_parameters if task.beside else {}),
     }
-    return object_of(properties, "inputs", examples=[{"inputs": _TEXT}])
-
-
-def task_response(manifest: Manifest) -> Schema:
-    """What `/models/{name}` answers for a text model: for one text, or for a list of them."""
-    match manifest.task:
-        case "sentence-embedding":
-            return {"anyOf": [NUMBERS, array_of(NUMBERS)]}
-        case "text-classification":
-            return array_of(array_of(object_of({"label": STRING, "score": {"type": "number"}}, "label", "score")))
-        case _:
-            return {"anyOf": [array_of(_ENTITY), array_of(array_of(_ENTITY))]}
-
-
-_ENTITY: Final = object_of(
-    {
-        "entity_group": STRING,
-        "entity": STRING,
-        "score": {"type": "number"},
-        "word": STRING,
-        "start": {"type": "integer"},
-        "end": {"type": "integer"},
-    },
-    "score", "word", "start", "end",
-)  # fmt: skip
+    return object_of(properties, "inputs", examples=[{"inputs": task.example}])
 
 
 def _tensor(spec: TensorSpec) -> Schema:
     rank, sizes = len(spec.shape), list(spec.shape)
-    # Sizes one by one would be `prefixItems`, which few readers of OpenAPI get right.
-    shape = array_of({"type": "integer", "minimum": 0}, minItems=rank, maxItems=rank)
-    shape |= {"description": f"{sizes}, where -1 is any size."} if -1 in sizes else {"const": sizes}
+    # Sizes one by one would be `prefixItems`, or a `const` of the whole list: generators of clients take neither.
+    size: Schema = {"type": "integer", "minimum": 0}
+    if sizes and -1 not in sizes:
+        size = {"type": "integer", "minimum": min(sizes), "maximum": max(sizes)}
+    shape = array_of(size, minItems=rank, maxItems=rank)
+    shape["description"] = f"{sizes}, where -1 is any size." if -1 in sizes else f"{sizes}."
     properties: dict[str, Schema] = {
-        "name": {"const": spec.name},
-        "datatype": {"const": spec.datatype},
+        "name": {"type": "string", "const": spec.name},
+        "datatype": {"type": "string", "const": spec.datatype},
         "shape": shape,
         "data": array_of(_element(spec.datatype), description="The elements in row-major order."),
     }

@@ -1,20 +1,28 @@
-"""Statistics in Triton's terms, summed over the workers that have a version loaded."""
+"""Statistics in Triton's terms: summed over the workers that have a version loaded, with what the gateways answered
+from their cache."""
 
 import asyncio
 import logging
+from operator import itemgetter
 from typing import Final, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
 from gateway.balancer import Replica
-from gateway.connection import ConnectionFailed
+from gateway.counts import VersionCounts, read_counts
 from gateway.membership import Membership
+from gateway.siblings import Siblings
 from gateway.worker_client import WorkerClient
-from model_service.protocol.errors import WorkerUnavailable
+from service.http_client import ConnectionFailed
+from service.tally import Tally
+from service.turns import Breath
+from wire.errors import WorkerUnavailable
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S: Final = 2.0
+
+Written = dict[tuple[str, str], bytes]  # by model and version: VersionStatistics as JSON, which many ask for
 
 
 class Duration(BaseModel):
@@ -40,7 +48,10 @@ class Durations(BaseModel):
 
 
 class InferStatistics(Durations):
-    """Of requests, except `compute_*`, which count the rows with the time of their batch."""
+    """Of requests, except `compute_*`, which count the rows with the time of their batch.
+
+    As in Triton, answers from the cache are among `success` and `queue`, and not among `compute_*`.
+    """
 
     success: Duration = Duration()
     fail: Duration = Duration()
@@ -48,6 +59,8 @@ class InferStatistics(Durations):
     compute_input: Duration = Duration()
     compute_infer: Duration = Duration()
     compute_output: Duration = Duration()
+    cache_hit: Duration = Duration()
+    cache_miss: Duration = Duration()
 
 
 class BatchStatistics(Durations):
@@ -60,15 +73,27 @@ class BatchStatistics(Durations):
 
 
 class VersionStatistics(BaseModel):
-    """What the workers did for one version since they loaded it. Answers from the response cache are not among it."""
+    """What the workers did for one version since they loaded it, and what gateways answered in their place."""
 
     name: str
     version: str
-    last_inference: int = Field(0, description="Milliseconds since the epoch; 0 for never.")
+    last_inference: int = Field(0, description="Milliseconds since the epoch; 0 for never. Of one that was computed.")
     inference_count: int = Field(0, description="Rows that were computed.")
     execution_count: int = Field(0, description="Batches that ran.")
     inference_stats: InferStatistics = InferStatistics()
     batch_stats: list[BatchStatistics] = []
+
+    def with_counts(self, counts: VersionCounts) -> Self:
+        """Add the answers that no worker knows of."""
+        hits, misses, shared = map(_duration, (counts.hits, counts.misses, counts.shared))
+        stats = self.inference_stats
+        more = {
+            "success": stats.success.plus(hits).plus(shared),
+            "queue": stats.queue.plus(Duration(count=hits.count)),
+            "cache_hit": hits,
+            "cache_miss": misses,
+        }
+        return self.model_copy(update={"inference_stats": stats.model_copy(update=more)})
 
     def plus(self, other: Self) -> Self:
         batches = {batch.batch_size: batch for batch in self.batch_stats}
@@ -92,13 +117,19 @@ class ModelStatistics(BaseModel):
     model_stats: list[VersionStatistics]
 
 
-async def statistics(
-    membership: Membership, client: WorkerClient, model: str | None = None, version: str | None = None
-) -> ModelStatistics:
-    """Of the versions that are loaded, or those of one model, or one of them. A worker that is silent is left out.
+def select(all_: Written, model: str | None = None, version: str | None = None) -> bytes:
+    """ModelStatistics as JSON: of all models, of one, or of one of its versions."""
+    chosen = (entry for (name, number), entry in all_.items() if model in (None, name) and version in (None, number))
+    return b'{"model_stats":[' + b",".join(chosen) + b"]}"
+
+
+async def statistics(membership: Membership, client: WorkerClient, siblings: Siblings) -> Written:
+    """Of the versions that are loaded. A worker that is silent is left out.
 
     Raises WorkerUnavailable where none answers.
     """
+    breath = Breath()
+    counts = read_counts((await siblings.figures()).collect())
     answers = await asyncio.gather(*(_ask(client, replica) for replica in membership.replicas.values()))
     if not any(answer is not None for answer in answers):
         raise WorkerUnavailable(retry_after=1)
@@ -107,12 +138,17 @@ async def statistics(
         for entry in answer.model_stats if answer else ():
             key = entry.name, entry.version
             sums[key] = sums[key].plus(entry) if key in sums else entry
-    wanted = [
-        entry
-        for (name, number), entry in sorted(sums.items())
-        if (model is None or name == model) and (version is None or number == version)
-    ]
-    return ModelStatistics(model_stats=wanted)
+            await breath()
+    written = {}
+    for key, entry in sorted(sums.items(), key=itemgetter(0)):
+        known = entry.with_counts(counts[key]) if key in counts else entry
+        written[key] = known.model_dump_json().encode()
+        await breath()
+    return written
+
+
+def _duration(count: Tally) -> Duration:
+    return Duration(count=count.count, ns=int(count.seconds * 1e9))
 
 
 async def _ask(client: WorkerClient, replica: Replica) -> ModelStatistics | None:

@@ -1,10 +1,10 @@
 """`make qps`: three workloads, with the balancer in the gateway and with Envoy.
 
-Writes loadtests/results/qps.json and qps.html, and the table of all results.
+Writes to loadtests/results: every second of every run (qps.raw.json.xz), their summary (qps.json), a page with plots
+(qps.md, qps/*.svg), and the table of all results.
 """
 
 import argparse
-import json
 
 from loadtests import bare
 from loadtests.payloads import Workload as Model
@@ -14,6 +14,7 @@ from loadtests.qps.drive import Driven, drive, said
 from loadtests.qps.limit import Limit, find
 from loadtests.qps.outcome import Run, figures
 from loadtests.qps.page import render as render_page
+from loadtests.qps.raw import read_raw, summary, write_raw
 from loadtests.qps.workloads import (
     AIM_MEAN_MS,
     AIM_P99_MS,
@@ -25,7 +26,7 @@ from loadtests.qps.workloads import (
     stack,
 )
 from loadtests.report import render
-from loadtests.results import FOLDER, result, write
+from loadtests.results import FOLDER, Result, result, write
 from loadtests.sentences import described
 from storage.manifest import Manifest
 
@@ -35,11 +36,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m loadtests.qps", description=__doc__)
     arguments.add_argument("--rate", type=float, default=1000.0, help="requests per second")
     arguments.add_argument("--seconds", type=float, default=120.0, help="how long each run takes")
-    arguments.add_argument("--page", action="store_true", help="only write the page again, from the result")
+    arguments.add_argument("--page", action="store_true", help="only write summary and page again, from the raw runs")
     options = arguments.parse_args()
     if options.page:
         try:
-            print(render_page(json.loads((FOLDER / "qps.json").read_text()), FOLDER / "qps.html"))
+            _write_all(read_raw())
         except (FileNotFoundError, ValueError) as error:
             arguments.error(f"no page without a result: {error}")
         return
@@ -58,7 +59,7 @@ def main() -> None:
             limits.append(find(model, balancer, options.seconds, alone))
     said_of_it = (
         f"{options.rate:,.0f} requests a second for {options.seconds:g} s each: gateway, balancer, two workers, Valkey,"
-        " PostgreSQL and the load generator on one machine. The plots are in [qps.html](qps.html)"
+        " PostgreSQL and the load generator on one machine. The plots are in [qps.md](qps.md)"
     )
     served = Manifest.model_validate_json((sentiment_artifact() / "manifest.json").read_bytes())
     rounds = {
@@ -69,7 +70,14 @@ def main() -> None:
     }
     found = result("qps", said_of_it, figures(runs, limits), rounds)
     found["command"] = f"python -m loadtests.qps --rate {options.rate:g} --seconds {options.seconds:g}"
-    print(f"{write(found)}\n{render()}\n{render_page(found, FOLDER / 'qps.html')}")
+    print(write_raw(found))
+    _write_all(found)
+
+
+def _write_all(found: Result) -> None:
+    """What is made of the raw runs."""
+    page = render_page(found, FOLDER / "qps.md")
+    print(f"{page}\n{write(summary(found))}\n{render()}")
 
 
 def _run(workload: Workload, balancer: Balancer, rate: float, seconds: float) -> Driven:

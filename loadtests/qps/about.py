@@ -8,7 +8,7 @@ from loadtests.qps.workloads import BAR_MEAN_MS, WORKLOADS
 from loadtests.scenarios.traffic import EXPONENT, MIX
 from loadtests.sentences import Corpus
 from storage.manifest import Manifest
-from training import reviews
+from training.demo import reviews
 
 LIMIT = "the limit"
 

@@ -25,7 +25,7 @@ class ColdCache(OpenLoop):
 
     @staticmethod
     def traffic(options: Any) -> Iterator[Request]:
-        return zipf_mix(run=uuid4().hex)
+        return zipf_mix(run=uuid4().hex[:8])
 
 
 __all__ = ["ColdCache", "UntilDone"]

@@ -26,11 +26,14 @@ class Request:
 
 
 def requests(model: str, texts: Sequence[str], run: str | None = None) -> list[Request]:
-    """One for each text. With `run`, they share no cached answer with requests of other runs: parameters count too."""
+    """One for each text. With `run`, a hexadecimal number, they share no cached answer with requests of other runs.
+
+    It stands behind each text as blanks, which tokenizers pass over: the same work, and another key.
+    """
     path = f"/v2/models/{model}/infer"
-    more = {} if run is None else {"parameters": {"run": run}}
+    blanks = "" if run is None else f"{int(run, 16):b}".translate({ord("0"): " ", ord("1"): "\t"})
     return [
-        Request(model, path, json.dumps({"inputs": [_tensor(text)], **more}, ensure_ascii=False).encode())
+        Request(model, path, json.dumps({"inputs": [_tensor(text + blanks)]}, ensure_ascii=False).encode())
         for text in texts
     ]
 

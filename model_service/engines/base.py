@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model_service.engines.cancel import CancelToken
 from storage.manifest import TensorSpec
 
 Array = NDArray[Any]
@@ -40,16 +41,24 @@ class OutOfMemory(EngineError):
     """This machine had too little memory left for the model: no fault of the version."""
 
 
+class EngineCrashed(EngineError):
+    """The engine's process died while it ran this, of something in the batch or because somebody killed it."""
+
+
+class EngineLost(EngineError):
+    """The engine's process has died and does not start again: whatever it is asked, it cannot answer."""
+
+
 class Engine(Protocol):
     """A loaded graph. `inputs` and `outputs` are its own tensors, read from the graph."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
-    def run(self, inputs: Arrays) -> Arrays:
+    def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
         """Every output for `inputs`, whose first dimension is the batch. Blocks; several threads may call it at once.
 
-        Raises EngineError where the runtime refuses the input.
+        Ends soon after `scope` is cancelled, with EngineError. Raises EngineError where the runtime refuses the input.
         """
         ...
 

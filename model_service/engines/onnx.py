@@ -1,13 +1,17 @@
 """ONNX Runtime as an engine."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from model_service.engines.base import Array, Arrays, EngineError, OutOfMemory, ProviderMissing
-from storage.manifest import EngineSettings, TensorSpec
+from model_service.engines import tensorrt
+from model_service.engines.base import Array, Arrays, Engine, EngineError, OutOfMemory, ProviderMissing
+from model_service.engines.cancel import CancelToken
+from model_service.engines.plain import clean_message
+from storage.manifest import EngineSettings, Manifest, TensorSpec
 
 _PROVIDERS: Final = {
     "cpu": "CPUExecutionProvider",
@@ -33,19 +37,21 @@ _DATATYPES: Final = {
 }
 # How the runtime says that memory is short; it has no exception of its own for that.
 _NO_MEMORY: Final = ("bad_alloc", "Failed to allocate memory", "out of memory")
+_NO_LOCALE: Final = re.compile(r"Failed to construct locale with name:\s*([\w@.-]+?):")
 _FATAL: Final = 4  # errors arrive as exceptions: the runtime's own lines on stderr would say them twice
 
 
 class OnnxEngine:
     """A session of ONNX Runtime over the graph at `path`, on `threads` threads.
 
-    Several threads may `run` it at once; they share the session's weights and its threads.
+    Several threads may `run` it at once; they share the session's weights and its threads. What TensorRT builds is kept
+    in the folder `built`, or else beside the graph's own folder.
 
     Raises ProviderMissing where this machine lacks a provider that the settings name, and EngineError where the
     runtime refuses the graph.
     """
 
-    def __init__(self, path: Path, settings: EngineSettings, *, threads: int) -> None:
+    def __init__(self, path: Path, settings: EngineSettings, *, threads: int, built: Path | None = None) -> None:
         # It would tell its makers of every session, unless it is told not to before it is there.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         # Imported here, as a worker without a model does without the runtime's memory.
@@ -53,38 +59,60 @@ class OnnxEngine:
 
         onnxruntime.set_default_logger_severity(_FATAL)
         _require(settings.providers, onnxruntime.get_available_providers(), "this build of ONNX Runtime")
+        built = built or tensorrt.cache_of(path.parent)
+        self._folders = (path.parent, built)
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 str(path),
                 _session_options(onnxruntime, settings, threads),
-                providers=[_PROVIDERS[provider] for provider in settings.providers],
+                providers=_with_options(settings, built),
                 enable_fallback=0,
             )
         except Exception as error:  # the runtime's exceptions have no base but this one
-            raise _failure(f"ONNX Runtime cannot load {path.name}", error) from error
+            raise self._failure(f"ONNX Runtime cannot load {path.name}", error) from error
         # A provider whose libraries or device are missing is left out by the runtime without a word.
         _require(settings.providers, self._session.get_providers(), "the session")
         self.inputs = tuple(_spec(argument) for argument in self._session.get_inputs())
         self.outputs = tuple(_spec(argument) for argument in self._session.get_outputs())
         self._output_names = [spec.name for spec in self.outputs]
+        self._run_options = onnxruntime.RunOptions
 
-    def run(self, inputs: Arrays) -> Arrays:
+    def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
         if self._session is None:
             raise EngineError("the engine is closed")
+        options = self._run_options()
+
+        def stop() -> None:
+            options.terminate = True  # looked at before each of the graph's operators, in subgraphs too
+
         try:
             feeds = {name: _to_runtime(array) for name, array in inputs.items()}
-            values = self._session.run(self._output_names, feeds)
+            with (scope or CancelToken()).stopping(stop):
+                values = self._session.run(self._output_names, feeds, options)
         except Exception as error:
-            raise _failure("ONNX Runtime", error) from error
+            raise self._failure("ONNX Runtime", error) from error
         return {name: _from_runtime(value) for name, value in zip(self._output_names, values, strict=True)}
 
     def close(self) -> None:
         self._session = None
 
+    def _failure(self, what: str, error: Exception) -> EngineError:
+        """The runtime's error as ours: here its text becomes what clients are told."""
+        message = f"{what}: {clean_message(str(error), *self._folders)}"
+        if (locale := _NO_LOCALE.search(message)) is not None:
+            name, language = locale[1], locale[1].partition(".")[0]
+            return ProviderMissing(
+                f"the graph changes letters by the rules of the locale {name}, which this machine lacks: install it, as"
+                f" by `apt install locales` and `localedef -i {language} -f UTF-8 {name}`"
+            )
+        return OutOfMemory(message) if any(sign in message for sign in _NO_MEMORY) else EngineError(message)
 
-def _failure(what: str, error: Exception) -> EngineError:
-    message = f"{what}: {error}"
-    return OutOfMemory(message) if any(sign in message for sign in _NO_MEMORY) else EngineError(message)
+
+def _with_options(settings: EngineSettings, built: Path) -> list[tuple[str, dict[str, str]]]:
+    return [
+        (_PROVIDERS[provider], tensorrt.options_of(settings.tensorrt, built) if provider == "tensorrt" else {})
+        for provider in settings.providers
+    ]
 
 
 def _session_options(onnxruntime: Any, settings: EngineSettings, threads: int) -> Any:
@@ -140,3 +168,8 @@ def _each(convert: Any, array: Array) -> Array:
     converted = np.empty(array.size, np.object_)
     converted[:] = [convert(element) for element in array.ravel()]
     return converted.reshape(array.shape)
+
+
+def open_engine(manifest: Manifest, folder: Path, *, threads: int) -> Engine:
+    """The engine for the artifact in `folder`. Raises as OnnxEngine does."""
+    return OnnxEngine(folder / manifest.model, manifest.engine, threads=threads, built=tensorrt.cache_of(folder))

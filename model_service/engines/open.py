@@ -1,10 +1,12 @@
-"""Which engine runs which artifact."""
+"""Which engine runs which artifact: the module here that is called as the manifest's `runtime` is."""
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from model_service.engines.base import Engine
-from model_service.engines.onnx import OnnxEngine
 from storage.manifest import Manifest
+from wire.engines import engine_named
 
 
 def open_engine(manifest: Manifest, folder: Path, *, threads: int) -> Engine:
@@ -12,6 +14,10 @@ def open_engine(manifest: Manifest, folder: Path, *, threads: int) -> Engine:
 
     Raises EngineError: ProviderMissing where the fault is this machine's, anything else where it is the artifact's.
     """
-    match manifest.runtime:
-        case "onnx":
-            return OnnxEngine(folder / manifest.model, manifest.engine, threads=threads)
+    engine: Engine = module_of(engine_named(manifest.runtime).name).open_engine(manifest, folder, threads=threads)
+    return engine
+
+
+def module_of(engine: str) -> ModuleType:
+    """The module of that engine, which has an `open_engine` of its own."""
+    return import_module(f"model_service.engines.{engine}")

@@ -1,7 +1,7 @@
-"""What stands before and after a model's own tensors: one file a family.
+"""What stands before and after a model's own tensors: one module a task, called as its contract in `wire/tasks` is.
 
-Another family (images, audio) is one more file here and one more case in `open.py`: its `prepare` decodes a row into
-arrays and its `respond` makes tensors of results, while the batcher and the engines stay as they are.
+Another task (images, audio) is one more module here with an `open_task`: its `prepare` decodes a row into arrays and
+its `respond` makes tensors of results, while the batcher and the engines stay as they are.
 A family whose answer comes in parts or takes many runs (generation) brings an engine that owns its loop; what it
 yields for one run of an item is still that item's result.
 """

@@ -3,9 +3,9 @@
 import numpy as np
 
 from model_service.engines.base import NUMPY_DTYPES, Array
-from model_service.protocol.errors import InvalidInput
-from model_service.protocol.tensors import Tensor, join_bytes
 from storage.manifest import TensorSpec
+from wire.errors import InvalidInput
+from wire.tensors import Tensor, join_bytes
 
 
 def to_array(tensor: Tensor, spec: TensorSpec) -> Array:

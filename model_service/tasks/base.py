@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from model_service.engines.base import Arrays
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.tensors import Tensor
+from wire.messages import InferRequest
+from wire.tensors import Tensor
 
 
 @dataclass(slots=True)

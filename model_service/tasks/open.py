@@ -1,24 +1,21 @@
-"""Which task stands around an artifact's engine."""
+"""Which task stands around an artifact's engine: the module here that is called as the task is."""
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from model_service.engines.base import Engine
 from model_service.tasks.base import Task
-from model_service.tasks.classification import TextClassificationTask
-from model_service.tasks.embedding import EmbeddingTask
-from model_service.tasks.tensors import TensorsTask
-from model_service.tasks.tokens import TokenClassificationTask
 from storage.manifest import Manifest
+from wire.tasks.table import task_named
 
 
 def open_task(manifest: Manifest, folder: Path, engine: Engine) -> Task:
     """The task for the artifact in `folder`. Raises EngineError where its files or its graph do not fit the task."""
-    match manifest.task:
-        case "tensors" | "tabular":
-            return TensorsTask(manifest, engine)
-        case "sentence-embedding":
-            return EmbeddingTask(manifest, folder, engine)
-        case "text-classification":
-            return TextClassificationTask(manifest, folder, engine)
-        case "token-classification":
-            return TokenClassificationTask(manifest, folder, engine)
+    task: Task = module_of(task_named(manifest.task).name).open_task(manifest, folder, engine)
+    return task
+
+
+def module_of(task: str) -> ModuleType:
+    """The module of that task, which has an `open_task` of its own. Others are not loaded, nor what they import."""
+    return import_module(f"model_service.tasks.{task.replace('-', '_')}")

@@ -1,21 +1,23 @@
-"""Raw tensors: what the client sends is what the graph gets. The tasks `tensors` and `tabular`."""
+"""Raw tensors: what the client sends is what the graph gets. The task `tensors`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from model_service.engines.base import Arrays, Engine, EngineError
-from model_service.protocol.errors import EngineFailed, InvalidInput
-from model_service.protocol.messages import InferRequest
 from model_service.tasks.arrays import to_array, to_tensor
-from model_service.tasks.base import Answer, Item
+from model_service.tasks.base import Answer, Item, Task
 from storage.manifest import Manifest, TensorSpec
+from wire.errors import EngineFailed, InvalidInput
+from wire.messages import InferRequest
 
 
 class TensorsTask:
     """Rows of requests with rows of the same shape run together, unless the manifest's `max_rows` is 1.
 
-    With `max_rows` 1 the tensors have no dimension of rows: a request is one item, and runs as it came.
+    With `max_rows` 1 rows may depend on each other, or there are none: a request is one item, and runs as it came. So
+    does one without elements, whose answer is whatever the graph makes of it.
 
     Raises EngineError where the manifest promises what the graph does not have.
     """
@@ -24,6 +26,7 @@ class TensorsTask:
         self._inputs = {spec.name: spec for spec in manifest.inputs}
         self._outputs = manifest.outputs
         self._max_rows = manifest.batching.max_rows
+        self._most_of_nothing = manifest.batching.max_queue_rows
         _check_agreement("input", manifest.inputs, engine.inputs)
         _check_agreement("output", manifest.outputs, engine.outputs)
         if missing := [spec.name for spec in engine.inputs if spec.name not in self._inputs]:
@@ -45,6 +48,13 @@ class TensorsTask:
         for name, array in arrays.items():
             if array.dtype == np.object_:
                 _check_text(name, array.ravel().tolist())
+        for name, array in arrays.items():
+            # An array of no elements can claim any size at no cost to its sender.
+            if array.size == 0 and max(array.shape) > self._most_of_nothing:
+                raise InvalidInput(
+                    f"input '{name}' of shape {list(array.shape)} has no elements: none of its sizes may be over"
+                    f" {self._most_of_nothing}"
+                )
         if self._max_rows == 1:
             return [Item(arrays)]
         return self._items(arrays)
@@ -89,11 +99,8 @@ class TensorsTask:
         if len(set(counts.values())) > 1:
             told = ", ".join(f"'{name}' has {count}" for name, count in counts.items())
             raise InvalidInput(f"all inputs must have the same number of rows: {told}")
-        # An array of no elements can claim any number of rows at no cost to its sender.
-        if empty := [name for name, array in arrays.items() if array.size == 0]:
-            raise InvalidInput(
-                f"input '{empty[0]}' of shape {list(arrays[empty[0]].shape)} is empty: send a row or more"
-            )
+        if any(array.size == 0 for array in arrays.values()):
+            return [Item(arrays, rows, group=object())]  # of nobody's company
         group = tuple(array.shape[1:] for array in arrays.values())
         step = self._max_rows
         if rows <= step:
@@ -133,3 +140,8 @@ def _check_rows(specs: Sequence[TensorSpec]) -> None:
                 f"input {_describe(spec)} has no first dimension of any size, so requests cannot share a batch:"
                 " the manifest must say batching.max_rows 1"
             )
+
+
+def open_task(manifest: Manifest, folder: Path, engine: Engine) -> Task:
+    """Raises EngineError where the artifact in `folder` does not fit the task."""
+    return TensorsTask(manifest, engine)

@@ -8,6 +8,7 @@ from storage.errors import InvalidArtifact
 from storage.importers.draft import Import, finish
 from storage.importers.exported import import_exported, is_exported
 from storage.importers.folder import Folder
+from storage.importers.golden import with_golden
 from storage.importers.hub import PREFIX, import_hub
 from storage.importers.huggingface import import_folder
 from storage.importers.mlflow import MLMODEL, import_mlflow
@@ -18,19 +19,23 @@ from storage.importers.triton import find_triton_model, import_triton
 __all__ = ["Import", "import_model"]
 
 
-def import_model(source: str | Path, name: str | None = None, *, settings: Mapping[str, Any] = {}) -> Import:
+def import_model(
+    source: str | Path, name: str | None = None, *, settings: Mapping[str, Any] = {}, golden: Path | None = None
+) -> Import:
     """The model at `source`, under `name` or else the source's own. Blocks: it reads, hashes and may download.
 
     `source` is an `.onnx` file, a Hugging Face or Optimum folder, a Triton model repository (`path:version` for another
     version than the highest), a folder that MLflow wrote, an exported artifact, or `hf:owner/name@revision`.
     `settings` go over what is found, section by section: `{"engine": {"threads": 2}}`; `model` chooses one of a
-    folder's graphs, `version` one of a Triton model's, `variant` one of an artifact's.
+    folder's graphs, `version` one of a Triton model's, `variant` one of an artifact's. `golden` is a file of golden
+    cases for it, in place of any that it brings.
 
     Raises InvalidArtifact, which says what is wrong and what to do.
     """
-    check_settings(settings)
+    settings = check_settings(settings)
     try:
-        return _import(str(source), name, settings)
+        imported = _import(str(source), name, settings)
+        return imported if golden is None else with_golden(imported, golden)
     except OSError as error:
         raise InvalidArtifact(f"{source} cannot be read: {error}") from error
 

@@ -11,6 +11,8 @@ from storage.manifest import check_path
 
 # Our own settings and graphs are far below this; a file beyond it is not what its name says.
 _MAX_TEXT_BYTES = 64 * 2**20
+# What Git leaves in the place of a large file where Git LFS is not installed.
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Folder:
     def find(self, path: str) -> Path | None:
         """Where the file `path` is on disk; None where there is no such file.
 
-        Raises InvalidArtifact where `path` leaves the folder or leads over a link.
+        Raises InvalidArtifact where `path` leaves the folder or leads over a link, or the file was not fetched.
         """
         try:
             check_path(path)
@@ -40,7 +42,7 @@ class Folder:
             place = place / part
             if place.is_symlink():
                 return self._blob(place, path)
-        return place if place.is_file() else None
+        return _not_a_pointer(place, path) if place.is_file() else None
 
     def require(self, path: str, needed_by: str) -> Path:
         """`find`, where the file has to be there: InvalidArtifact otherwise."""
@@ -93,3 +95,11 @@ class Folder:
         if snapshots is not None and target.parent == snapshots.parent / "blobs" and target.is_file():
             return target
         raise InvalidArtifact(f"{path} leads over a link: put the file itself in {self.root}")
+
+
+def _not_a_pointer(file: Path, path: str) -> Path:
+    with file.open("rb") as opened:
+        start = opened.read(len(_LFS_POINTER))
+    if start == _LFS_POINTER:
+        raise InvalidArtifact(f"{path} is only Git LFS's pointer to the file: fetch it with `git lfs pull`")
+    return file

@@ -21,7 +21,7 @@ from storage.errors import InvalidArtifact
 from storage.importers.draft import Draft
 from storage.importers.folder import Folder
 from storage.importers.graph import external_data_of
-from storage.importers.huggingface import KEPT, POOLING_CONFIG, choose_model, import_folder
+from storage.importers.huggingface import KEPT, MODULE_CONFIGS, choose_model, import_folder
 
 PREFIX: Final = "hf:"
 _SOURCE: Final = re.compile(r"hf:(?P<repository>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>\S+))?")
@@ -38,7 +38,7 @@ def import_hub(
     if (match := _SOURCE.fullmatch(source)) is None:
         raise InvalidArtifact(f"{source!r} names no model of the hub: write hf:owner/name or hf:owner/name@revision")
     repository = match["repository"]
-    with _told_plainly(source):
+    with _explain_errors(source):
         info = HfApi(endpoint=endpoint).model_info(repository, revision=match["revision"])
     paths = [file.rfilename for file in info.siblings or ()]
     shallow = [path for path in paths if path.count("/") < 2 or path == settings.get("model")]
@@ -46,7 +46,7 @@ def import_hub(
 
     def fetch(*patterns: str) -> Folder:
         # By the commit, not by the branch: it may move on while we fetch.
-        with _told_plainly(source):
+        with _explain_errors(source):
             return Folder.at(
                 Path(
                     snapshot_download(
@@ -55,21 +55,21 @@ def import_hub(
                 )
             )
 
-    folder = fetch(*map(escape, (model, *KEPT, *_chosen_tokenizer(settings))), POOLING_CONFIG)
+    folder = fetch(*map(escape, (model, *KEPT, *_list_tokenizer(settings))), MODULE_CONFIGS)
     # Only the graph knows by which names its weights lie beside it.
     if external := external_data_of(folder, model) & set(paths):
         folder = fetch(*map(escape, sorted(external)))
-    draft = import_folder(folder, {**settings, "model": model}, name=repository.partition("/")[2])
+    draft = import_folder(folder, {**settings, "model": model}, name=repository.partition("/")[2], paths=shallow)
     return replace(draft, fields={**draft.fields, "provenance": {"repository": repository, "commit": info.sha}})
 
 
-def _chosen_tokenizer(settings: Mapping[str, Any]) -> list[str]:
+def _list_tokenizer(settings: Mapping[str, Any]) -> list[str]:
     tokenizer = settings.get("text", {}).get("tokenizer")
     return [] if tokenizer is None else [tokenizer]
 
 
 @contextmanager
-def _told_plainly(source: str) -> Iterator[None]:
+def _explain_errors(source: str) -> Iterator[None]:
     try:
         yield
     except GatedRepoError as error:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from storage.errors import InvalidArtifact
+from storage.importers.beside import note_on_file
 from storage.importers.draft import Draft
 from storage.importers.folder import Folder
 from storage.importers.graph import read_graph
@@ -15,4 +16,6 @@ def import_onnx_file(file: Path) -> Draft:
     if file.suffix != ".onnx":
         raise InvalidArtifact(f"{file.name} is not an .onnx file: {EXPORT}")
     # The file's folder is resolved, never the file: beside the target of a link lie other files.
-    return Draft(file.stem, read_graph(Folder.at(file.parent), file.name))
+    folder = Folder.at(file.parent)
+    graph = read_graph(folder, file.name)
+    return Draft(file.stem, graph, notes=note_on_file(folder, graph))

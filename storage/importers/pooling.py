@@ -1,6 +1,6 @@
-"""How a sentence model makes one vector of its tokens': what sentence-transformers' modules.json says."""
+"""How a sentence model makes one vector of its tokens': what sentence-transformers' modules say, and the graph has."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -8,82 +8,157 @@ from typing import Any, Final
 from storage.errors import InvalidArtifact
 from storage.importers.folder import Folder
 from storage.importers.graph import Graph
+from storage.importers.keys import Table, check_keys, harmless, obeyed, only
+from storage.importers.sentence import MODULES, Module
 from storage.manifest import TensorSpec
 
-_MODULES: Final = "modules.json"
 _SUPPORTED: Final = {"mean_tokens": "mean", "mean": "mean", "cls_token": "cls", "cls": "cls"}
 _TOKENS: Final = ("last_hidden_state", "token_embeddings")  # [batch, tokens, dim]
 _WHOLE: Final = ("sentence_embedding", "embeddings")  # [batch, dim]
+# A layer on the first token that was trained for something else.
+_NOT_WHOLE: Final = ("pooler_output", "logits")
+_MODES: Final = tuple(
+    f"pooling_mode_{mode}"
+    for mode in ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+)
+# How wide a token's vector is, by the names that configurations have for it.
+_WIDTHS: Final = ("hidden_size", "d_model", "dim", "n_embd")
+
+_POOLING_KEYS: Final[Table] = {
+    **dict.fromkeys(
+        ("word_embedding_dimension", "embedding_dimension"), obeyed("how wide the output is that is pooled")
+    ),
+    **dict.fromkeys(("pooling_mode", *_MODES), obeyed("text.pooling")),
+    "include_prompt": obeyed("text.include_prompt"),
+}
+_VECTOR: Final = only("sentence_embedding", None, why="it is the text's vector that is made of length 1")
+_NORMALIZE_KEYS: Final[Table] = {"module_input_name": _VECTOR, "module_output_name": _VECTOR}
+_DROPOUT_KEYS: Final[Table] = {"dropout": harmless("for training")}
 
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """`kind` is the manifest's; `dim` the size of a vector, -1 where the graph leaves it open."""
+    """`text` are fields of the manifest's section; `dim` is the size of a vector, -1 where nobody says it."""
 
-    kind: str
-    normalize: bool
+    text: dict[str, Any]
     dim: int
 
 
-def find_pooling(folder: Folder, graph: Graph, over: Mapping[str, Any]) -> tuple[Pooling, dict[str, Path]]:
+def find_pooling(
+    folder: Folder, config: Mapping[str, Any], graph: Graph, modules: Sequence[Module], over: Mapping[str, Any]
+) -> tuple[Pooling, dict[str, Path]]:
     """The pooling, with `over` (the settings for `text`) above what the folder says, and the files that say it.
 
     A graph that gives a vector of each token is pooled, one that only gives a vector of each text is taken as it is.
     Raises InvalidArtifact where the model asks for what stands neither in the graph nor in our tasks.
     """
-    modules = _modules(folder)
-    kinds = [module for module, _ in modules]
-    path = next((f"{path}/config.json" for module, path in modules if module == "Pooling"), None)
-    files = {path: folder.require(path, _MODULES)} if path else {}
-    mode = _mode(folder.json_object(path) if path else {})
-    kind = over.get("pooling") or _kind(graph, kinds, mode)
-    output = _output(graph, 2, _WHOLE) if kind == "none" else _output(graph, 3, _TOKENS)
-    if output is None:
-        shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in graph.outputs)
+    files = _check_modules(folder, modules)
+    path = next((module.config for module in modules if module.kind == "Pooling"), None)
+    told = folder.json_object(path) if path is not None else {}
+    mode, width = _mode(told), _width(told, config)
+    kinds = [module.kind for module in modules]
+    kind, output = _output(graph, kinds, mode, width, _whole_width(folder, modules, told, width), over)
+    if kind == "none" and told.get("include_prompt") is False:
+        raise InvalidArtifact(f"{path}: include_prompt is false, which needs a graph that gives the tokens' vectors")
+    text: dict[str, Any] = {
+        "pooling": kind,
+        # With modules.json left out, the model was made for its tokens' vectors, and a mean of length 1 is the custom.
+        "normalize": bool(over.get("normalize", "Normalize" in kinds or not modules)),
+        "output": output.name,
+    }
+    if told.get("include_prompt") is False:
+        text["include_prompt"] = False
+    known = _whole_width(folder, modules, told, width) if kind == "none" else width
+    return Pooling(text, output.shape[-1] if output.shape[-1] != -1 else known), files
+
+
+def _output(
+    graph: Graph, kinds: Sequence[str], mode: str, width: int, whole_width: int, over: Mapping[str, Any]
+) -> tuple[str, TensorSpec]:
+    """How the graph's output is pooled, and which one it is."""
+    chosen = over.get("output")
+    tokens = _find(graph, 3, _TOKENS, width, chosen)
+    whole = _find(graph, 2, _WHOLE, whole_width, chosen)
+    asked = over.get("pooling")
+    beyond = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize", "Dropout")]
+    if asked != "none" and tokens is not None and (asked is not None or (mode in _SUPPORTED and not beyond)):
+        return asked or _SUPPORTED[mode], tokens
+    if asked in (None, "none") and whole is not None and (asked or tokens is None or whole.name in _WHOLE):
+        return "none", whole
+    shapes = ", ".join(f"'{spec.name}' {list(spec.shape)}" for spec in graph.outputs)
+    if asked is None and tokens is not None:
         raise InvalidArtifact(
-            "a sentence embedding needs an output [batch, tokens, dim] to pool, or [batch, dim] to take with"
-            f' "pooling": "none"; the graph has {shapes}'
+            f"{MODULES} asks for {', '.join(beyond) or f'pooling by {mode}'}, which the graph leaves out: export the"
+            " whole model, so that the graph has the output 'sentence_embedding'"
         )
-    # With modules.json left out, the model was made for its tokens' vectors, and a mean of length 1 is the custom.
-    normalize = bool(over.get("normalize", "Normalize" in kinds or not modules))
-    return Pooling(kind, normalize, output.shape[-1]), files
-
-
-def _kind(graph: Graph, modules: list[str], mode: str) -> str:
-    if _output(graph, 3, _TOKENS) is None:
-        return "none"
-    beyond = [module for module in modules if module not in ("Transformer", "Pooling", "Normalize")]
-    if mode in _SUPPORTED and not beyond:
-        return _SUPPORTED[mode]
-    whole = _output(graph, 2, _WHOLE)
-    if whole is not None and whole.name in _WHOLE:
-        return "none"
     raise InvalidArtifact(
-        f"{_MODULES} asks for {', '.join(beyond) or f'pooling by {mode}'}, which the graph leaves out: export the whole"
-        " model, so that the graph has the output 'sentence_embedding'"
+        f"a sentence embedding needs an output [batch, tokens, {_size(width)}] to pool, or [batch,"
+        f' {_size(whole_width)}] to take with "pooling": "none" (the sizes are the folder\'s); the graph has {shapes}:'
+        ' name one with the setting "text": {"output": ...}'
     )
 
 
-def _modules(folder: Folder) -> list[tuple[str, str]]:
-    """Each module's kind, such as `Pooling`, and its folder."""
-    modules = folder.json(_MODULES)
-    if modules is None:
-        return []
-    try:
-        return [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in modules]
-    except (TypeError, KeyError) as error:
-        raise InvalidArtifact(f"{_MODULES} must be a list of modules, each with a type and a path") from error
+def _find(graph: Graph, rank: int, names: tuple[str, ...], width: int, chosen: str | None) -> TensorSpec | None:
+    """The output of that rank and width: the chosen one, or the first of `names` that there is, or the only one."""
+    ranked = {
+        spec.name: spec
+        for spec in graph.outputs
+        if len(spec.shape) == rank and (width == -1 or spec.shape[-1] in (-1, width))
+    }
+    if chosen is not None:
+        return ranked.get(chosen)
+    if named := next((ranked[name] for name in names if name in ranked), None):
+        return named
+    others = [spec for spec in ranked.values() if spec.name not in _NOT_WHOLE]
+    return others[0] if len(others) == 1 else None
+
+
+def _check_modules(folder: Folder, modules: Sequence[Module]) -> dict[str, Path]:
+    """The files that modules read. Raises InvalidArtifact for what is not obeyed in them, or in their order."""
+    files: dict[str, Path] = {}
+    kinds = [module.kind for module in modules if module.kind not in ("Dropout", "Dense")]
+    known = [kind for kind in kinds if kind in ("Transformer", "Pooling", "Normalize")]
+    if known != sorted(known, key=("Transformer", "Pooling", "Normalize").index) or known.count("Pooling") > 1:
+        raise InvalidArtifact(f"{MODULES}: modules must be Transformer, Pooling, Normalize, in this order; not {known}")
+    for module in modules:
+        if module.kind == "Transformer" and module.path:
+            raise InvalidArtifact(
+                f"{MODULES} has the Transformer's files in {module.path}: they must lie in the folder itself, as"
+                " sentence-transformers saves them since version 0.4"
+            )
+        tables = {"Pooling": _POOLING_KEYS, "Normalize": _NORMALIZE_KEYS, "Dropout": _DROPOUT_KEYS}
+        if (table := tables.get(module.kind)) is None:
+            continue
+        if module.kind == "Pooling":
+            files[module.config] = folder.require(module.config, MODULES)
+        elif (file := folder.find(module.config)) is not None:
+            files[module.config] = file
+        check_keys(module.config, folder.json_object(module.config), table)
+    return files
+
+
+def _width(told: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    """How wide a token's vector is, as Pooling's configuration says, or else the network's; -1 where neither does."""
+    stated = [told.get("embedding_dimension"), told.get("word_embedding_dimension"), *map(config.get, _WIDTHS)]
+    return next((width for width in stated if type(width) is int and width > 0), -1)
+
+
+def _whole_width(folder: Folder, modules: Sequence[Module], told: Mapping[str, Any], width: int) -> int:
+    """How wide a text's vector is, after pooling in several ways, and after layers that change it."""
+    dense = [module for module in modules if module.kind == "Dense"]
+    if dense:
+        out = folder.json_object(dense[-1].config).get("out_features")
+        return out if type(out) is int and out > 0 else -1
+    return width * (1 + _mode(told).count("+")) if width != -1 else -1
+
+
+def _size(width: int) -> str:
+    return "dim" if width == -1 else str(width)
 
 
 def _mode(config: Mapping[str, Any]) -> str:
-    if isinstance(named := config.get("pooling_mode"), str):
-        return named
+    if isinstance(named := config.get("pooling_mode"), str | list):
+        return named if isinstance(named, str) else "+".join(map(str, named))
     prefix = "pooling_mode_"
-    modes = [key.removeprefix(prefix) for key, value in config.items() if key.startswith(prefix) and value is True]
+    modes = [key.removeprefix(prefix) for key in _MODES if config.get(key) is True]
     return "+".join(modes) or "mean_tokens"
-
-
-def _output(graph: Graph, rank: int, names: tuple[str, ...]) -> TensorSpec | None:
-    ranked = {spec.name: spec for spec in graph.outputs if len(spec.shape) == rank}
-    named = next((ranked[name] for name in names if name in ranked), None)
-    return named or (next(iter(ranked.values())) if len(ranked) == 1 else None)

@@ -12,11 +12,14 @@ from storage.importers.graph import Graph, read_graph
 from storage.importers.settings import refuse_choice
 from storage.importers.tensors import check_tensors
 from storage.importers.triton_config import parse_config
+from storage.importers.triton_engine import engine_of
+from storage.importers.triton_fields import check_fields
 from storage.manifest import TensorSpec
 
 CONFIG: Final = "config.pbtxt"
 _PLATFORMS: Final = ("onnxruntime_onnx", "")
 _BACKENDS: Final = ("onnxruntime", "")
+_RUNTIMES: Final = ("libtriton_onnxruntime.so", "onnxruntime", "")
 
 
 def find_triton_model(path: Path) -> Path | None:
@@ -33,11 +36,12 @@ def find_triton_model(path: Path) -> Path | None:
 
 
 def import_triton(path: Path, version: str | None, settings: Mapping[str, Any]) -> Draft:
-    """One version of the model in the folder `path`: `version`, the setting "version", or else the highest."""
+    """One version of the model in the folder `path`: `version`, the setting "version", or else the one that Triton
+    answers with where none is named, which is the highest that the config's version_policy serves."""
     refuse_choice(settings, "model", "folders that hold several graphs")
     config = parse_config(Folder.at(path).text(CONFIG) or "", CONFIG)
     _check_supported(config)
-    folder = _version_folder(path, version if version is not None else settings.get("version"))
+    folder = _version_folder(path, version if version is not None else settings.get("version"), config.version_policy)
     filename = config.default_model_filename or "model.onnx"
     # Triton also takes a folder by the model's name, with the graph and its external data in it.
     inner = f"{filename}/{filename}"
@@ -45,17 +49,27 @@ def import_triton(path: Path, version: str | None, settings: Mapping[str, Any]) 
     fields: dict[str, Any] = {
         "inputs": _tensors("input", config.input, graph.inputs, config.max_batch_size),
         "outputs": _tensors("output", config.output, graph.outputs, config.max_batch_size),
-        "batching": _batching(config, graph),
-        "engine": _engine(config),
+        "batching": _batching_fields(config, graph),
+        "engine": engine_of(config, CONFIG),
     }
+    if config.HasField("response_cache") and not config.response_cache.enable:
+        fields["cache_ttl_s"] = 0
     return Draft(config.name or path.resolve().name, graph, fields)
 
 
-def _version_folder(path: Path, version: Any) -> Folder:
+def _version_folder(path: Path, version: Any, policy: Any) -> Folder:
     folders = [entry.name for entry in path.iterdir() if entry.is_dir()]
     numbers = sorted(int(name) for name in folders if re.fullmatch(r"[1-9][0-9]{0,17}", name))
     if not numbers:
         raise InvalidArtifact(f"{path} has no version: a Triton model has its graph in {path.name}/1/model.onnx")
+    # Of the policies only this one can leave out the highest.
+    if version is None and policy.WhichOneof("policy_choice") == "specific":
+        served = [number for number in numbers if number in policy.specific.versions]
+        if not served:
+            told = ", ".join(map(str, policy.specific.versions)) or "none"
+            there = ", ".join(map(str, numbers))
+            raise InvalidArtifact(f"{CONFIG}: version_policy serves the versions {told}, {path} has {there}")
+        numbers = served
     chosen = str(numbers[-1] if version is None else version)
     if chosen not in map(str, numbers):
         raise InvalidArtifact(f"{path} has no version {version!r:.40}: there are {', '.join(map(str, numbers))}")
@@ -70,8 +84,11 @@ def _check_supported(config: Any) -> None:
             f"{CONFIG} names the platform '{config.platform or config.backend}': only ONNX models are served"
             " (platform 'onnxruntime_onnx', backend 'onnxruntime')"
         )
-    if config.HasField("sequence_batching"):
-        raise InvalidArtifact(f"{CONFIG} has sequence_batching: models that keep state between requests are not served")
+    if config.runtime not in _RUNTIMES:
+        raise InvalidArtifact(
+            f"{CONFIG} names the runtime '{config.runtime}': only ONNX Runtime's is known, take it out"
+        )
+    check_fields(config, CONFIG)
     if config.max_batch_size < 0:
         raise InvalidArtifact(f"{CONFIG} has max_batch_size {config.max_batch_size}: it must be 0 or more")
 
@@ -81,11 +98,8 @@ def _tensors(kind: str, told: Any, present: tuple[TensorSpec, ...], max_batch_si
     rows = [-1] if max_batch_size else []
     specs = []
     for tensor in told:
-        if tensor.HasField("reshape"):
-            raise InvalidArtifact(
-                f"{CONFIG} reshapes the {kind} '{tensor.name}', which is not supported: put the Reshape into the graph"
-            )
-        datatype = tensor.DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number[tensor.data_type].name
+        known = tensor.DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number.get(tensor.data_type)
+        datatype = known.name if known else str(tensor.data_type)  # text may hold any number for a name
         fields = {
             "name": tensor.name,
             "datatype": {"TYPE_STRING": "BYTES"}.get(datatype, datatype.removeprefix("TYPE_")),
@@ -115,7 +129,7 @@ def _spec(kind: str, fields: Mapping[str, Any]) -> TensorSpec:
         ) from error
 
 
-def _batching(config: Any, graph: Graph) -> dict[str, Any]:
+def _batching_fields(config: Any, graph: Graph) -> dict[str, Any]:
     if config.max_batch_size and not graph.has_rows:
         fixed = next(spec for spec in (*graph.inputs, *graph.outputs) if spec.shape[:1] != (-1,))
         raise InvalidArtifact(
@@ -126,15 +140,3 @@ def _batching(config: Any, graph: Graph) -> dict[str, Any]:
     if config.HasField("dynamic_batching"):
         batching["max_delay_ms"] = config.dynamic_batching.max_queue_delay_microseconds / 1000
     return batching
-
-
-def _engine(config: Any) -> dict[str, Any]:
-    groups = config.instance_group
-    if not groups:
-        return {}
-    on_gpu = any(group.kind == group.KIND_GPU for group in groups)
-    return {
-        # A group without a count has one instance.
-        "instances": sum(group.count or 1 for group in groups),
-        "providers": ["cuda"] if on_gpu else ["cpu"],
-    }

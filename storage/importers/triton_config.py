@@ -1,7 +1,6 @@
-"""Triton's `config.pbtxt`, in protobuf's text format: the fields that we read, under the names and types Triton has.
+"""Triton's `config.pbtxt`, in protobuf's text format: read with protobuf's own parser, which comes with `onnx`.
 
-The messages are described here and built at run time; protobuf comes with `onnx`. What a config says beyond them is
-skipped. Their field numbers are ours, as the text format has only names.
+The messages are built at run time from the table in triton_schema.py.
 """
 
 from collections.abc import Sequence
@@ -11,76 +10,68 @@ from typing import Any, Final
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from storage.errors import InvalidArtifact
+from storage.importers.triton_schema import ENUMS, MESSAGES
 
-_PACKAGE: Final = "headrace.triton"
-_DATA_TYPES: Final = (
-    "INVALID", "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64",
-    "STRING", "BF16",
-)  # fmt: skip
-_KINDS: Final = ("KIND_AUTO", "KIND_GPU", "KIND_CPU", "KIND_MODEL")
-_TENSOR: Final = ("name: string", "data_type: DataType", "dims: int64*", "reshape: Reshape")
-_MESSAGES: Final[dict[str, Sequence[str]]] = {
-    "Reshape": ("shape: int64*",),
-    "Tensor": _TENSOR,
-    "DynamicBatching": ("max_queue_delay_microseconds: uint64",),
-    "InstanceGroup": ("kind: Kind", "count: int32"),
-    "SequenceBatching": (),
-    "ModelConfig": (
-        "name: string",
-        "platform: string",
-        "backend: string",
-        "max_batch_size: int32",
-        "default_model_filename: string",
-        "input: Tensor*",
-        "output: Tensor*",
-        "dynamic_batching: DynamicBatching",
-        "instance_group: InstanceGroup*",
-        "sequence_batching: SequenceBatching",
-    ),
-}
+# Triton's own name, as errors quote it.
+_PACKAGE: Final = "inference"
+_Field: Final = descriptor_pb2.FieldDescriptorProto
 
 
 def parse_config(text: str, source: str) -> Any:
     """The `ModelConfig` message in `text`. Raises InvalidArtifact, with line and column, where it can't be parsed."""
     try:
-        return text_format.Parse(text, _model_config()(), allow_unknown_field=True)
+        return text_format.Parse(text, model_config()())
     except (text_format.ParseError, ValueError, RecursionError) as error:
         raise InvalidArtifact(f"{source} is not a Triton model configuration: {error}") from error
 
 
 @cache
-def _model_config() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="headrace_triton.proto", package=_PACKAGE, syntax="proto2")
-    _add_enum(file.enum_type, "DataType", [f"TYPE_{name}" for name in _DATA_TYPES])
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        if name == "InstanceGroup":
-            _add_enum(message.enum_type, "Kind", _KINDS)
-        for number, field in enumerate(fields, start=1):
-            _add_field(message, number, field)
+def model_config() -> Any:
+    """The class of the message `ModelConfig`."""
+    # As Triton's: a field at its type's zero is one that was not given, and messages know whether they were.
+    file = descriptor_pb2.FileDescriptorProto(name="headrace_triton.proto", package=_PACKAGE, syntax="proto3")
+    for name, values in ENUMS.items():
+        enum = file.enum_type.add(name=name)
+        for number, value in enumerate(values.split()):
+            enum.value.add(name=value, number=number)
+    for name, fields in MESSAGES.items():
+        _describe(file.message_type.add(name=name), f".{_PACKAGE}.{name}", fields)
     # A pool of its own: Triton's own protos may be loaded in the same process.
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.ModelConfig"))
 
 
-def _add_enum(enums: Any, name: str, values: Sequence[str]) -> None:
-    enum = enums.add(name=name)
-    for number, value in enumerate(values):
-        enum.value.add(name=value, number=number)
+def _describe(message: Any, where: str, fields: Sequence[str]) -> None:
+    choices: list[str] = []
+    for number, field in enumerate(fields, start=1):
+        choice, _, rest = field.rpartition(" | ")
+        name, kind = rest.split(": ")
+        key, _, value = kind.rpartition(" > ")
+        if key:
+            kind = f"{name.title().replace('_', '')}Entry"
+            entry = message.nested_type.add(name=kind)
+            entry.options.map_entry = True
+            _add_field(entry, 1, "key", key)
+            _add_field(entry, 2, "value", value)
+            added = _add_field(message, number, name, f"{where}.{kind}*")
+        else:
+            added = _add_field(message, number, name, kind)
+        if choice:
+            if choice not in choices:
+                choices.append(choice)
+                message.oneof_decl.add(name=choice)
+            added.oneof_index = choices.index(choice)
 
 
-def _add_field(message: Any, number: int, field: str) -> None:
-    kinds = descriptor_pb2.FieldDescriptorProto
-    name, kind = field.split(": ")
-    label = kinds.LABEL_REPEATED if kind.endswith("*") else kinds.LABEL_OPTIONAL
+def _add_field(message: Any, number: int, name: str, kind: str) -> Any:
+    label = _Field.LABEL_REPEATED if kind.endswith("*") else _Field.LABEL_OPTIONAL
     kind = kind.removesuffix("*")
     added = message.field.add(name=name, number=number, label=label)
-    if kind in _MESSAGES:
-        added.type, added.type_name = kinds.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
-    elif kind == "DataType":
-        added.type, added.type_name = kinds.TYPE_ENUM, f".{_PACKAGE}.DataType"
-    elif kind == "Kind":
-        added.type, added.type_name = kinds.TYPE_ENUM, f".{_PACKAGE}.InstanceGroup.Kind"
+    if kind in ENUMS:
+        added.type, added.type_name = _Field.TYPE_ENUM, f".{_PACKAGE}.{kind}"
+    elif kind in MESSAGES or kind.startswith("."):
+        added.type, added.type_name = _Field.TYPE_MESSAGE, kind if kind.startswith(".") else f".{_PACKAGE}.{kind}"
     else:
-        added.type = kinds.Type.Value(f"TYPE_{kind.upper()}")
+        added.type = _Field.Type.Value(f"TYPE_{kind.upper()}")
+    return added

@@ -5,7 +5,7 @@ import pytest
 from tests.compose.slow import make_slow
 from tests.compose.stack import Stack, running
 from tests.platform import Platform, make_artifacts
-from training import digits
+from training.demo import digits
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from tests.unit.model_service.graphs import Port, save_graph
-from training.artifact import write_manifest
+from training.export.manifest import write_manifest
 
 LONG = 200  # turns: half a second, and more where there is less of a processor
 WIDTH = 512  # of the matrices: a multiplication is some milliseconds of one core

@@ -18,7 +18,7 @@ from tests.compose.stack import NO_CACHE, Stack, answers, health, inspect, run
 from tests.compose.trainer import training
 from tests.compose.training_run import MODEL, RUN
 from tests.unit.deploy.dashboards import alerts
-from training.artifact import write_manifest
+from training.export.manifest import write_manifest
 
 pytestmark = pytest.mark.timeout(900)  # the first of them has the images built
 

@@ -14,7 +14,7 @@ import pytest
 from tests.compose.slow import LONG, turns
 from tests.compose.stack import DEPLOY, NO_CACHE, Stack, health, inspect, run
 from tests.compose.stack import answers as reached
-from training import digits
+from training.demo import digits
 
 SERVICES = ("edge", "gateway", "worker", "envoy", "valkey", "postgres", "prometheus")
 MEGABYTE = 1e6
@@ -203,7 +203,8 @@ def test_a_gateway_that_cannot_read_the_registry_replaces_none(stack: Stack, mod
     before = stack.containers("gateway")
     with stack.stopped("postgres"), stack.load(model, question()) as answers:
         command = [str(DEPLOY / "roll.sh"), "gateway"]
-        limited = {**stack.environment, "ROLL_TIMEOUT_S": "10"}
+        # It listens after ten seconds without a registry, and then says that it is not ready.
+        limited = {**stack.environment, "ROLL_TIMEOUT_S": "30"}
         done = subprocess.run(command, env=limited, capture_output=True, text=True)
     assert done.returncode == 1
     assert "the new gateway was taken away, the others serve on: it is not ready: {" in done.stderr

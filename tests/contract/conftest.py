@@ -1,10 +1,16 @@
-from collections.abc import Iterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from moto.server import ThreadedMotoServer
 
+from storage.database import Database
+from storage.migrate import upgrade
+from storage.registry import Registry
+from tests.contract.manifests import manifest
 from tests.contract.stores import Store, bucket_store, folder_store
+from tests.servers import create_database
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +34,49 @@ def either(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     return bucket_store(endpoint)
+
+
+MIGRATED: dict[str, str] = {}  # what a test's database is copied from, migrated once: PostgreSQL's, SQLite's
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres_url")
+        if "postgresql" not in MIGRATED:
+            template = await create_database(server)
+            await upgrade(template)
+            MIGRATED["postgresql"] = template.rsplit("/", 1)[1]
+        return await create_database(server, MIGRATED["postgresql"])
+    if "sqlite" not in MIGRATED:
+        MIGRATED["sqlite"] = str(tmp_path_factory.mktemp("migrated") / "registry.db")
+        await upgrade(f"sqlite:///{MIGRATED['sqlite']}")
+    shutil.copy(MIGRATED["sqlite"], tmp_path / "registry.db")
+    return f"sqlite:///{tmp_path}/registry.db"
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = Database.open(url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def registry(database: Database) -> Registry:
+    return Registry(database)
+
+
+@pytest.fixture
+async def other(url: str) -> AsyncIterator[Registry]:
+    """A registry as another process has it: connections and caches of its own."""
+    database = Database.open(url)
+    yield Registry(database)
+    await database.close()
+
+
+@pytest.fixture
+async def three(registry: Registry) -> Registry:
+    for description in ("first", "second", "third"):
+        await registry.publish(manifest(description))
+    return registry

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.artifacts import ArtifactStore, StoredFile
+from storage.artifacts import ArtifactStore
 from storage.errors import CorruptFile, InvalidArtifact, MissingFile, Unavailable
 from storage.manifest import FileEntry, Manifest, TensorSpec
+from storage.stored_files import StoredFile
 from tests.contract.stores import Store, pieces
 
 LARGE = bytes(range(256)) * 10_000  # 2.56 MB: three chunks
@@ -148,6 +149,10 @@ async def test_a_store_that_is_away_is_unavailable_and_no_file_of_it_missing(eit
         await either.store.materialise(manifest, tmp_path / "models")
     with pytest.raises(Unavailable, match=either.url):
         await listed(either.store)
+    with pytest.raises(Unavailable, match=either.url):
+        await either.store.has(sha256(LARGE))
+    with pytest.raises(Unavailable, match=either.url):
+        await either.store.put(pieces(LARGE))
 
 
 async def test_a_deleted_file_is_gone_and_deleting_again_is_no_error(store: ArtifactStore) -> None:

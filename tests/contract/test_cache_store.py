@@ -8,17 +8,20 @@ import pytest
 from redis.asyncio import Redis
 
 from cache.breaker import Breaker
+from cache.frame import Seal
 from cache.memory_store import MemoryStore
-from cache.redis_store import PREFIX, RedisStore
+from cache.redis_store import RedisStore
 from cache.stats import CacheStats
-from cache.store import HELD, Entry, Store
+from cache.store import LEASED, Entry, Store
 
 # Long, so that a busy machine fails nothing here.
 PATIENCE_S = 30.0
+SEAL = Seal(b"the secret of the platform")
+PREFIX = SEAL.prefix
 
 
 def redis_store(url: str, lease_s: float = 60) -> RedisStore:
-    return RedisStore(url, timeout_s=PATIENCE_S, lease_s=lease_s, breaker=Breaker(1, 60), stats=CacheStats())
+    return RedisStore(url, seal=SEAL, timeout_s=PATIENCE_S, lease_s=lease_s, breaker=Breaker(1, 60), stats=CacheStats())
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -106,7 +109,7 @@ async def test_an_absent_key_is_leased_to_the_first_who_asks(
 ) -> None:
     one, other = two_stores
     assert await one.get(key) is None
-    assert await other.get(key) is HELD
+    assert await other.get(key) is LEASED
     assert await one.get(key) is None, "its holder need not wait for itself"
 
 
@@ -121,7 +124,7 @@ async def test_a_lease_is_released_by_its_holder_only(two_stores: tuple[RedisSto
     one, other = two_stores
     await one.get(key)
     await other.release(key)
-    assert await other.get(key) is HELD
+    assert await other.get(key) is LEASED
     await one.release(key)
     assert await other.get(key) is None
 
@@ -175,3 +178,65 @@ async def test_whatever_else_stands_under_a_key_is_a_miss_and_gives_way(server: 
         await store.set(key, b"new", 60)
     assert await asyncio.gather(*[value(store, key) for key in keys]) == [b"new"] * 5
     await store.close()
+
+
+async def test_two_valid_values_that_were_swapped_are_two_misses(server: Redis, valkey_url: str) -> None:
+    store, (one, other) = redis_store(valkey_url), (os.urandom(16), os.urandom(16))
+    await asyncio.gather(store.set(one, b"one", 60), store.set(other, b"other", 60))
+    of_one, of_other = [await server.getrange(PREFIX + key, 0, -1) for key in (one, other)]
+    await server.set(PREFIX + one, of_other, px=60_000)
+    await server.set(PREFIX + other, of_one, px=60_000)
+    assert [await value(store, key) for key in (one, other)] == [None, None]
+    assert store.stats.redis_corrupt == 2
+    await store.close()
+
+
+async def test_a_value_that_somebody_without_the_secret_wrote_is_a_miss(server: Redis, valkey_url: str) -> None:
+    store, key = redis_store(valkey_url), os.urandom(16)
+    await server.set(PREFIX + key, Seal(b"a guess at the secret").pack(key, b"forged"), px=60_000)
+    assert await store.get(key) is None
+    assert store.stats.redis_corrupt == 1
+    await store.close()
+
+
+async def test_a_value_that_would_never_expire_is_a_miss(server: Redis, valkey_url: str, key: bytes) -> None:
+    store = redis_store(valkey_url)
+    await store.set(key, b"value", 60)
+    await server.persist(PREFIX + key)
+    assert await store.get(key) is None
+    await store.close()
+
+
+@pytest.mark.parametrize("px", [None, 600_000, 60_000])
+async def test_nobody_waits_for_a_lease_that_none_of_us_has_taken(
+    server: Redis, valkey_url: str, key: bytes, px: int | None
+) -> None:
+    store, forged = redis_store(valkey_url), Seal(b"a guess at the secret").lease(key, os.urandom(16))
+    for lease in (forged, b"\0" + os.urandom(16), b"\0"):
+        await server.set(PREFIX + key, lease, px=px)
+        assert await store.get(key) is None
+    assert store.stats.redis_corrupt == 3
+    await store.close()
+
+
+@pytest.mark.parametrize("px", [None, 600_000])
+async def test_nobody_waits_for_a_lease_longer_than_leases_last(
+    two_stores: tuple[RedisStore, RedisStore], server: Redis, key: bytes, px: int | None
+) -> None:
+    one, other = two_stores
+    await one.get(key)
+    assert await other.get(key) is LEASED
+    await server.set(PREFIX + key, SEAL.lease(key, os.urandom(16)), px=px)
+    assert await other.get(key) is None
+
+
+async def test_stores_with_different_secrets_leave_one_another_alone(valkey_url: str, key: bytes) -> None:
+    one = redis_store(valkey_url)
+    other = RedisStore(valkey_url, seal=Seal(b"of another platform"), timeout_s=30, lease_s=60, breaker=Breaker(1, 60))
+    await one.set(key, b"one", 60)
+    assert await other.get(key) is None
+    await other.set(key, b"other", 60)
+    assert (await value(one, key), await value(other, key)) == (b"one", b"other")
+    assert (one.stats.redis_corrupt, other.stats.redis_corrupt) == (0, 0)
+    await one.close()
+    await other.close()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -104,6 +105,21 @@ async def test_versions_published_while_garbage_is_collected_have_their_files_or
 
     await asyncio.gather(collect(registry, store, older_than=NOW), *map(publish, contents))
     assert await held(store) == {sha256(SERVED), *published}
+
+
+async def test_a_slow_artifact_store_delays_the_collection_alone(registry: Registry, store: ArtifactStore) -> None:
+    class Slow:
+        """Within each deletion it has others write, who would wait for a transaction that is open meanwhile."""
+
+        files, discard_uploads = store.files, store.discard_uploads
+
+        async def delete(self, sha256: str) -> None:
+            async with asyncio.timeout(30):
+                await registry.beat("w1", "http://w1", {})
+            await store.delete(sha256)
+
+    await collect(registry, cast(ArtifactStore, Slow()), older_than=NOW)
+    assert await held(store) == {sha256(SERVED)}
 
 
 async def test_a_registry_without_versions_is_not_taken_for_the_stores_own(either: Store, registry: Registry) -> None:

@@ -1,6 +1,7 @@
 """`headrace up` as a shell runs it, and what is left of it in the machine's process table."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ class Up:
 
     def __init__(self, data: Path, port: int, *arguments: str, **env: str) -> None:
         self.data = data
-        self.url = f"http://127.0.0.1:{port}"
+        self._port = port
         self.mark = uuid4().hex
         self._children: set[int] = set()
         self._output = data.with_suffix(".out")
@@ -34,6 +35,14 @@ class Up:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    @property
+    def url(self) -> str:
+        """Where it answers; a free port was chosen by itself where 0 was asked for."""
+        if self._port == 0:
+            (told,) = re.findall(r"headrace answers at http://127\.0\.0\.1:(\d+)", self.output)
+            self._port = int(told)
+        return f"http://127.0.0.1:{self._port}"
 
     @property
     def output(self) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from storage.manifest import Manifest
 from tests.platform import Platform
-from training.artifact import write_manifest
+from training.export.manifest import write_manifest
 
 ROW = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
 

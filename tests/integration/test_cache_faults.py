@@ -11,18 +11,23 @@ import pytest
 from redis.asyncio import Redis
 
 from cache.breaker import State
-from cache.redis_store import PREFIX
+from cache.frame import Seal
 from cache.response_cache import ResponseCache
 from cache.settings import CacheSettings, open_cache
 from tests.servers import Server, free_port, valkey_server
+from tests.unit.cache.test_response_cache import get_or_compute
 
 FOREVER_MS = 600_000
+SECRET = "the secret of the platform"
+PREFIX = Seal(SECRET.encode()).prefix
 
 
 @asynccontextmanager
 async def opened(url: str, **settings: Any) -> AsyncIterator[ResponseCache]:
     """A cache without memory, so that every hit is the server's, and which waits for the server unless told not to."""
-    cache = open_cache(CacheSettings(redis_url=url, **{"memory_bytes": 0, "redis_timeout_ms": 10_000, **settings}))
+    cache = open_cache(
+        CacheSettings(redis_url=url, **{"secret": SECRET, "memory_bytes": 0, "redis_timeout_ms": 10_000, **settings})
+    )
     try:
         yield cache
     finally:
@@ -51,7 +56,7 @@ async def ask(cache: ResponseCache, keys: Iterable[bytes]) -> list[str]:
             await asyncio.sleep(0)
             return answer(key)
 
-        value, outcome = await cache.get_or_compute(key, 60, compute)
+        value, outcome = await get_or_compute(cache, key, 60, compute)
         assert value == answer(key)
         return outcome
 
@@ -300,7 +305,7 @@ async def test_well_formed_replies_with_other_values_are_not_taken_for_answers()
         await fill(server.url, keys)
         async with Redis.from_url(server.url) as client, opened(server.url) as cache:
             for key in keys:
-                await client.setrange(PREFIX + key, 7, b"!")
+                await client.setrange(PREFIX + key, 20, b"!")
             assert await ask(cache, keys) == ["miss"] * 20
             assert cache.stats.redis_corrupt == 20
             assert cache.stats.breaker_state == State.CLOSED

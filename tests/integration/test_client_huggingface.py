@@ -34,9 +34,9 @@ def test_features_refuse_what_the_model_cannot_do(ask: Ask) -> None:
     with pytest.raises(BadRequestError, match="normalize"):
         client.feature_extraction("text", normalize=False)
     with pytest.raises(BadRequestError, match="prompt_name"):
-        client.feature_extraction("text", prompt_name="query")
+        client.feature_extraction("text", prompt_name="nobody")
     with pytest.raises(BadRequestError, match="384 dimensions"):
-        client.feature_extraction("text", dimensions=32)
+        client.feature_extraction("text", dimensions=385)
     with pytest.raises(BadRequestError, match="the model takes 256"):
         client.feature_extraction("word " * 1000, truncate=False)
 

@@ -67,7 +67,12 @@ def test_errors_are_the_client_s_own_and_say_what_is_wrong(client: openai.OpenAI
     with pytest.raises(openai.BadRequestError, match="token ids"):
         client.embeddings.create(model="minilm", input=[[101, 102]])
     with pytest.raises(openai.BadRequestError, match="384 dimensions"):
-        client.embeddings.create(model="minilm", input="text", dimensions=256)
+        client.embeddings.create(model="minilm", input="text", dimensions=385)
     with pytest.raises(openai.BadRequestError, match="not empty"):
         client.embeddings.create(model="minilm", input=[])
-    assert len(client.embeddings.create(model="minilm", input="text", dimensions=384).data[0].embedding) == 384
+
+
+def test_a_vector_is_cut_to_the_dimensions_asked_for_and_has_length_1_again(client: openai.OpenAI) -> None:
+    whole = np.array(client.embeddings.create(model="minilm", input="text", dimensions=384).data[0].embedding)
+    short = client.embeddings.create(model="minilm", input="text", dimensions=96).data[0].embedding
+    np.testing.assert_allclose(short, whole[:96] / np.linalg.norm(whole[:96]), atol=1e-6)

@@ -1,6 +1,8 @@
 """tritonclient, sync and aio, against a real platform."""
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from tests.platform import Platform
-from training import digits
+from training.demo import digits
 
 KINDS: dict[str, Any] = {
     "BOOL": np.array([[True, False]]),
@@ -63,6 +65,21 @@ def test_json_and_binary_mix_in_a_request_and_in_its_answer(client: triton.Infer
         np.testing.assert_array_equal(given, expected)
     assert "data" in result.get_output("fp32_out")
     assert "data" not in result.get_output("int8_out")
+
+
+def test_what_the_client_writes_and_reads_for_others_to_send_is_answered(
+    platform: Platform, client: triton.InferenceServerClient
+) -> None:
+    values = np.array([[1, 2, 3, 4]], np.float32)
+    body, length = client.generate_request_body([tensor("x", values, "FP32")])
+    sent = {"inference-header-content-length": str(length)}
+    answer = platform.http.post("/v2/models/double/infer", content=body, headers=sent).raise_for_status()
+    told = int(answer.headers["inference-header-content-length"])
+    np.testing.assert_array_equal(
+        client.parse_response_body(answer.content, header_length=told).as_numpy("y"), 2 * values
+    )
+    asked = client.async_infer("double", [tensor("x", values, "FP32")])
+    np.testing.assert_array_equal(asked.get_result().as_numpy("y"), 2 * values)
 
 
 def test_digits_are_recognised_through_the_client(client: triton.InferenceServerClient) -> None:
@@ -165,24 +182,48 @@ def test_server_and_models_describe_themselves(client: triton.InferenceServerCli
     assert not client.is_model_ready("digits", "9")
 
 
-def test_statistics_count_what_was_computed_and_nothing_that_was_cached(client: triton.InferenceServerClient) -> None:
-    def counted() -> tuple[int, int]:
+def test_statistics_count_answers_from_the_cache_as_triton_does(client: triton.InferenceServerClient) -> None:
+    def counted() -> Any:
         (entry,) = client.get_inference_statistics("double", "1")["model_stats"]
         assert (entry["name"], entry["version"]) == ("double", "1")
-        return entry["inference_count"], entry["inference_stats"]["success"]["count"]
+        stats = entry["inference_stats"]
+        names = ("success", "fail", "queue", "compute_infer", "cache_hit", "cache_miss")
+        assert all(stats[name]["ns"] > 0 for name in ("success", "cache_hit", "cache_miss") if stats[name]["count"])
+        return np.array([entry["inference_count"], entry["execution_count"], *(stats[name]["count"] for name in names)])
 
-    rows, requests = counted()
     values = np.full((3, 4), 0.125, np.float32)
-    for _ in range(2):
-        client.infer("double", [tensor("x", values, "FP32")])
-    assert counted() == (rows + 3, requests + 1)
-    client.infer("double", [tensor("x", values, "FP32")], headers={"Cache-Control": "no-cache"})
-    assert counted() == (rows + 6, requests + 2)
+    asked = [tensor("x", values, "FP32")]
+    before = counted()
+    client.infer("double", asked)
+    # Rows, batches; then requests: went well, failed, queued; the batch's blocks of rows; found and not found.
+    np.testing.assert_array_equal(counted() - before, [3, 1, 1, 0, 1, 1, 0, 1])
+    for _ in range(4):
+        client.infer("double", asked)
+    np.testing.assert_array_equal(counted() - before, [3, 1, 5, 0, 5, 1, 4, 1])
+    client.infer("double", asked, headers={"Cache-Control": "no-cache"})
+    np.testing.assert_array_equal(counted() - before, [6, 2, 6, 0, 6, 2, 4, 1])
     everything = client.get_inference_statistics()["model_stats"]
     assert {"minilm", "digits", "double"} <= {entry["name"] for entry in everything}
     assert {entry["name"] for entry in client.get_inference_statistics("digits")["model_stats"]} == {"digits"}
     with pytest.raises(InferenceServerException, match="no model 'nothing'"):
         client.get_inference_statistics("nothing")
+
+
+async def test_statistics_count_each_of_the_requests_that_were_answered_together(platform: Platform) -> None:
+    """Some of them wait for one another's answer, and some travel to the worker as one request."""
+    platform.publish(platform.artifacts["double"], "counted")
+    platform.wait_until_ready("counted")
+    async with triton_aio.InferenceServerClient(platform.host, conn_limit=50) as client:
+
+        async def counted() -> Any:
+            (entry,) = (await client.get_inference_statistics("counted"))["model_stats"]
+            stats = entry["inference_stats"]
+            return np.array([entry["inference_count"], stats["success"]["count"], stats["cache_miss"]["count"]])
+
+        before = await counted()  # it has reproduced its golden answers
+        rows = [tensor("x", np.full((1, 4), n // 2, np.float32), "FP32") for n in range(100)]
+        await asyncio.gather(*[client.infer("counted", [row]) for row in rows])
+        np.testing.assert_array_equal(await counted() - before, [50, 100, 50])
 
 
 def test_a_model_is_unloaded_and_loaded_again(platform: Platform, client: triton.InferenceServerClient) -> None:
@@ -207,8 +248,63 @@ def test_a_model_is_unloaded_and_loaded_again(platform: Platform, client: triton
     np.testing.assert_array_equal(client.infer("loadable", [values]).as_numpy("y"), np.full((1, 4), 2))
     with pytest.raises(InferenceServerException, match="'nothing'"):
         client.load_model("nothing", headers=platform.token)
-    with pytest.raises(InferenceServerException, match="takes no parameters"):
+    with pytest.raises(InferenceServerException, match="loading takes no config"):
         client.load_model("loadable", config="{}", headers=platform.token)
+    with pytest.raises(InferenceServerException, match="loading takes no files"):
+        client.load_model("loadable", config="{}", files={"file:1/model.onnx": b"graph"}, headers=platform.token)
+    client.unload_model("loadable", unload_dependents=True, headers=platform.token)
+    assert not client.is_model_ready("loadable")
+
+
+async def test_the_aio_client_unloads_and_loads_as_well(platform: Platform) -> None:
+    platform.publish(platform.artifacts["double"], "reloadable")
+    platform.wait_until_ready("reloadable")
+    async with triton_aio.InferenceServerClient(platform.host) as client:
+        await client.unload_model("reloadable", headers=platform.token)
+        assert not await client.is_model_ready("reloadable")
+        await client.load_model("reloadable", headers=platform.token)
+        assert await client.is_model_ready("reloadable")
+        index = await client.get_model_repository_index()
+        assert ("reloadable", "READY") in {(entry["name"], entry["state"]) for entry in index}
+        with pytest.raises(InferenceServerException, match="loading takes no config"):
+            await client.load_model("reloadable", config="{}", headers=platform.token)
+        (counted,) = (await client.get_inference_statistics("reloadable"))["model_stats"]
+        assert counted["name"] == "reloadable"
+
+
+# Every method of the clients that is about an extension which is not offered, with what it is told.
+NOT_OFFERED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "get_model_config": (("double",), "model configuration extension"),
+    "get_trace_settings": ((), "trace extension"),
+    "update_trace_settings": (("double",), "trace extension"),
+    "get_log_settings": ((), "logging extension"),
+    "update_log_settings": (({"log_info": False},), "logging extension"),
+    "get_system_shared_memory_status": ((), "shared memory"),
+    "register_system_shared_memory": (("region", "/key", 64), "shared memory"),
+    "unregister_system_shared_memory": ((), "shared memory"),
+    "get_cuda_shared_memory_status": (("region",), "shared memory"),
+    "register_cuda_shared_memory": (("region", b"handle", 0, 64), "shared memory"),
+    "unregister_cuda_shared_memory": (("region",), "shared memory"),
+}
+
+
+@pytest.mark.parametrize("method", NOT_OFFERED)
+async def test_an_extension_that_is_not_offered_says_so_to_both_clients(
+    platform: Platform, client: triton.InferenceServerClient, method: str
+) -> None:
+    arguments, words = NOT_OFFERED[method]
+    with pytest.raises(InferenceServerException, match=f"{words}.* is not offered"):
+        getattr(client, method)(*arguments)
+    async with triton_aio.InferenceServerClient(platform.host) as aio:
+        with pytest.raises(InferenceServerException, match=f"{words}.* is not offered"):
+            await getattr(aio, method)(*arguments)
+
+
+def test_every_method_of_the_clients_is_tried_here() -> None:
+    tried = Path(__file__).read_text()
+    for client in (triton.InferenceServerClient, triton_aio.InferenceServerClient):
+        methods = {name for name in vars(client) if not name.startswith("_")}
+        assert {name for name in methods if name not in tried} <= {"plugin", "register_plugin", "unregister_plugin"}
 
 
 def test_the_index_is_a_bare_array_and_lists_what_is_ready_where_asked(platform: Platform) -> None:
@@ -223,3 +319,35 @@ def test_the_index_is_a_bare_array_and_lists_what_is_ready_where_asked(platform:
     ready = platform.http.post(path, content=orjson.dumps(ask)).json()
     assert [entry["version"] for entry in ready if entry["name"] == "indexed"] == ["1"]
     assert all(entry["state"] == "READY" for entry in ready)
+
+
+def test_what_the_client_asks_for_is_obeyed_or_refused_by_name(client: triton.InferenceServerClient) -> None:
+    values = np.full((1, 4), 0.75, np.float32)
+
+    def ask(**options: Any) -> Any:
+        return client.infer("double", [tensor("x", values, "FP32")], **options).as_numpy("y")
+
+    wanted = triton.InferRequestedOutput("y", class_count=0)
+    obeyed: list[dict[str, Any]] = [{"timeout": 20_000_000}, {"priority": 0}, {"sequence_id": 0}, {"outputs": [wanted]}]
+    for options in obeyed:
+        np.testing.assert_array_equal(ask(**options), 2 * values)
+    in_memory = triton.InferInput("x", [1, 4], "FP32")
+    in_memory.set_shared_memory("region", 16)
+    out_to_memory = triton.InferRequestedOutput("y")
+    out_to_memory.set_shared_memory("region", 16)
+    refused_by: list[tuple[str, dict[str, Any]]] = [
+        ("sequence_id", {"sequence_id": 7, "sequence_start": True}),
+        ("sequence_id", {"sequence_id": "seven"}),
+        ("priority", {"priority": 1}),
+        ("classification", {"outputs": [triton.InferRequestedOutput("y", class_count=2)]}),
+        ("shared_memory_region", {"outputs": [out_to_memory]}),
+        ("shared_memory_region", {"inputs": [in_memory]}),
+        ("nonsense", {"parameters": {"nonsense": 1}}),
+    ]
+    for name, options in refused_by:
+        inputs = options.pop("inputs", [tensor("x", values, "FP32")])
+        with pytest.raises(InferenceServerException, match=f"'{name}'") as refused:
+            client.infer("double", inputs, **options)
+        assert refused.value.status() == "400"
+    with pytest.raises(InferenceServerException, match="parameter 'top_k' is unknown; this model takes dimensions"):
+        client.infer("minilm", [tensor("text", texts("a"), "BYTES")], parameters={"top_k": 1})

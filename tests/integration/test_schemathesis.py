@@ -18,12 +18,12 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
-from model_service.protocol.codec import encode_request
-from model_service.protocol.datatypes import SIZES
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.tensors import Tensor, join_bytes
 from storage.manifest import Manifest
 from tests.platform import KINDS, Platform
+from wire.codec import encode_request
+from wire.datatypes import SIZES
+from wire.messages import InferRequest
+from wire.tensors import Tensor, join_bytes
 
 Operation = AnyOperation[Any, Any, Any, Any]
 Case = AnyCase[Any]
@@ -175,6 +175,7 @@ def real_case(name: str, operation: Operation, bodies: dict[str, Any]) -> Case:
     return operation.Case(path_parameters=path, headers=HEADERS.get(name), body=body, media_type=kind)
 
 
+@pytest.mark.slow
 def test_every_operation_answers_as_described_and_succeeds_with_real_names(exercise: Exercise) -> None:
     names = []
     # Never left out: what comes without it is refused for that, and no other fault is looked for.

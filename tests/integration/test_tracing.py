@@ -121,7 +121,7 @@ def assert_one_tree(spans: list[Span], caller: str) -> None:
     server, worker = named(spans, INFER, GATEWAY), named(spans, WORKER_INFER, WORKER)
     balance, call = named(spans, "balance", GATEWAY), named(spans, "POST", GATEWAY)
     assert server.parent == caller
-    assert children(spans, server) == {"admission", "cache", "balance"}
+    assert children(spans, server) == {"admission", "cache", "coalesce", "balance"}
     assert children(spans, named(spans, "cache", GATEWAY)) == {"redis"}
     assert children(spans, balance) == {"POST"}
     assert worker.parent == call.id
@@ -186,6 +186,7 @@ def _nobody() -> Iterator[str]:
     yield f"http://127.0.0.1:{servers.free_port()}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", [_nobody, hanging])
 def test_a_collector_that_is_away_costs_no_request_and_holds_up_no_end(
     away: Any, tmp_path: Path, models: dict[str, Path]

@@ -16,6 +16,7 @@ import redis
 from tests.integration.local_platform import ROOT, Up, environment, headrace, running
 from tests.servers import free_port
 from tests.unit.headrace.test_models_commands import write_model
+from tests.unit.model_service.crashes import save_endless
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,16 @@ def test_answers_are_kept_in_valkey(again: Up) -> None:
         again.until(lambda: valkey.dbsize() == 1)
 
 
+def test_the_gateway_signs_what_it_keeps_in_valkey_with_the_secret_of_the_folder(again: Up) -> None:
+    secret = again.data / "secrets" / "headrace_cache_secret"
+    gateway = next(pid for pid, command in again.left().items() if "-m gateway" in command)
+    told = Path(f"/proc/{gateway}/environ").read_text().split("\0")
+    assert f"HEADRACE_CACHE_SECRET={secret.read_text()}" in told
+    assert secret.stat().st_mode & 0o777 == 0o600
+    for log in again.data.glob("logs/gateway-*.log"):
+        assert "HEADRACE_CACHE_SECRET is not set" not in log.read_text()
+
+
 def test_a_worker_that_dies_is_started_again(again: Up) -> None:
     worker = next(pid for pid, command in again.left().items() if "-m model_service" in command)
     os.kill(worker, signal.SIGKILL)
@@ -110,7 +121,7 @@ def test_a_program_that_starts_it_reads_where_it_answers_as_json(tmp_path: Path)
             for url in (f"{told['url']}/v2/health/ready", told["docs"], told["metrics"]):
                 assert httpx.get(url).status_code == 200
             assert told["models"] == []
-            assert Path(told["logs"], "gateway.log").exists()
+            assert Path(told["logs"], "gateway-1.log").exists()
         finally:
             up.send_signal(signal.SIGINT)
         assert up.stdout.read() == b""
@@ -129,6 +140,21 @@ def test_a_model_that_has_a_candidate_alone_is_waited_for_and_answers_as_such(tm
         stable = headrace(*asked)
         assert stable.returncode == 1
         assert "has no 'stable' version: promote one" in json.loads(stable.stderr)["error"]
+
+
+def test_a_version_that_hangs_in_its_trial_holds_up_nothing_that_served_before(tmp_path: Path) -> None:
+    data, source = tmp_path / "data", str(write_model(tmp_path / "m.onnx", 2))
+    assert headrace("models", "add", source, "--name", "scaled", "--data", str(data)).returncode == 0
+    with running(data, free_port(), "--workers", "1"):
+        pass
+    endless = str(save_endless(tmp_path / "endless.onnx"))
+    assert headrace("models", "add", endless, "--data", str(data)).returncode == 0
+    # `running` waits for less long than a trial may take.
+    with running(data, free_port(), "--workers", "1") as up:
+        assert "version 1 of endless is in its trial, and answers once it has passed" in up.output
+        answered = headrace("infer", "scaled", "[1, 2, 3]", "--json", "--data", str(data))
+        assert json.loads(answered.stdout)["outputs"][0]["data"] == [2, 4, 6]
+        assert "loading, in its trial" in headrace("status", "--data", str(data)).stdout
 
 
 def test_a_port_in_use_is_named_with_the_way_out(again: Up, tmp_path: Path) -> None:

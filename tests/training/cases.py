@@ -9,7 +9,7 @@ import yaml
 from datasets import Dataset, DatasetDict
 
 from training.data.run import run
-from training.recipe import Recipe, load
+from training.recipe.recipe import Recipe, load
 from training.stage import Work
 from training.templates.files import Rows
 from training.templates.open import recipe_of, write

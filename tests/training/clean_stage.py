@@ -8,10 +8,10 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict, Features, load_from_disk
 
-from training import reviews
 from training.clean.run import DROPPED, run
 from training.data.fetch import fetch
-from training.recipe import Recipe
+from training.demo import reviews
+from training.recipe.recipe import Recipe
 from training.stage import ROWS, Work
 
 SHA256 = "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8"

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from training.pipeline import plan
-from training.recipe import Recipe, load
+from training.recipe.recipe import Recipe, load
 
 
 def recipe(folder: Path, **parts: Any) -> Recipe:

@@ -14,8 +14,8 @@ import torch
 from datasets import Dataset, DatasetDict
 from transformers import AutoModel
 
-from training import reviews
-from training.recipe import Recipe
+from training.demo import reviews
+from training.recipe.recipe import Recipe
 from training.stage import ROWS, Work
 from training.tasks.open import open_task
 from training.tasks.source import locate
@@ -62,7 +62,7 @@ def trained() -> Trained:
     found = Trained(root / "data", root / "train", root / "base")
     rows = _rows()
     rows.save_to_disk(str(found.data / ROWS))
-    _cut(found.base)
+    cut(found.base)
     task, recipe = open_task("text-classification"), found.recipe()
     torch.manual_seed(recipe.seed)
     model = task.start(recipe, LABELS)
@@ -101,7 +101,7 @@ def _rows() -> DatasetDict:
     )
 
 
-def _cut(folder: Path) -> None:
+def cut(folder: Path) -> None:
     """MiniLM without its upper layers."""
     source = Path(locate(MINILM, folder))
     AutoModel.from_pretrained(source, num_hidden_layers=LAYERS).save_pretrained(folder)

@@ -13,12 +13,12 @@ from datasets import Image, load_from_disk
 from tests.training.data_stage import data, recipe
 from training.annotate.label_studio import interface
 from training.annotate.suspects import export
-from training.block import RecipeError
 from training.data.annotations import answers
 from training.data.canonical import row_id
 from training.data.fetch import fetch
 from training.data.pixels import read_pixels
 from training.data.source import local
+from training.recipe.block import RecipeError
 
 DIGITS = "package:sklearn/datasets/data/digits.csv.gz"
 PACKED = Image(decode=False)
@@ -168,6 +168,43 @@ def test_answers_that_are_something_else_are_an_error(tmp_path: Path, content: s
     (tmp_path / "answers.json").write_text(content)
     with pytest.raises(RecipeError, match=message):
         answers(tmp_path / "answers.json")
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ({"choices": ["x", "y"]}, r"\['x', 'y'\]"),
+        ({"choices": []}, r"\[\]"),
+        ({"text": ["neither"]}, "neither"),
+        ({"rating": 4}, "rating"),
+    ],
+)
+@pytest.mark.parametrize("short", [True, False])
+def test_an_answer_that_is_not_one_choice_is_an_error_with_its_task(
+    tmp_path: Path, answer: dict[str, Any], shown: str, short: bool
+) -> None:
+    result = {"from_name": "label", "to_name": "text", "type": "choices", "value": answer}
+    full = {"data": {"row": "a"}, "annotations": [{"was_cancelled": False, "result": [result]}]}
+    good = {"row": "b", "label": "x"}
+    (tmp_path / "answers.json").write_text(json.dumps([good, {"row": "a", "label": answer} if short else full]))
+    with pytest.raises(RecipeError, match=rf"task 2: the answer to 'label' is .*{shown}.*, where one choice is wanted"):
+        answers(tmp_path / "answers.json")
+
+
+def test_a_choice_is_the_same_label_as_in_the_rows(tmp_path: Path) -> None:
+    tasks = [{"row": "a", "label": 1}, {"row": "b", "label": ["1.0"]}, {"row": "c", "label": {"choices": [" 1"]}}]
+    (tmp_path / "answers.json").write_text(json.dumps(tasks))
+    assert answers(tmp_path / "answers.json") == {"a": "1", "b": "1", "c": "1"}
+
+
+def test_a_choice_that_is_no_label_is_an_error_unless_the_model_has_it(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n')
+    (tmp_path / "answers.json").write_text(json.dumps([{"row": row_id({"text": "a"}), "label": "unsure"}]))
+    block = {"path": "rows.jsonl", "annotations": "answers.json"}
+    with pytest.raises(RecipeError, match=r"was answered 'unsure', which is no label of its rows"):
+        data(tmp_path, datasets=[block])
+    outcome, _ = data(tmp_path, datasets=[block], model={"base": "b", "labels": ["x", "y", "unsure"]})
+    assert outcome["corrected"] == 1
 
 
 def test_answers_about_rows_that_are_not_there_are_told(tmp_path: Path) -> None:

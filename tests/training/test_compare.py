@@ -13,7 +13,7 @@ from datasets import Dataset
 
 from tests.training.train_stage import SMALL, recipe
 from training.compare.ask import ServingUnknown, ask
-from training.evaluate.block import Against
+from training.recipe.evaluate import Against
 from training.tasks.open import open_task
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -59,7 +59,7 @@ def test_both_texts_of_an_embedding_are_asked_for() -> None:
         return json.dumps({"model_version": "3", "outputs": [output]}).encode()
 
     with gateway(answers) as against:
-        version, predictions = ask(against, "m", task, model, task.eager(model), rows)
+        version, predictions = ask(against, "m", task, model, rows)
     assert version == "3"
     assert np.allclose(np.stack(predictions), expected)
 
@@ -88,4 +88,4 @@ def test_what_gives_other_answers_is_not_compared_with_and_stops_nothing(answer:
     model.network.eval()
     rows = Dataset.from_list([{"a": 1.0, "b": 2.0, "label": "no"}, {"a": 3.0, "b": 4.0, "label": "yes"}])
     with gateway(lambda asked: answer) as against, pytest.raises(ServingUnknown, match=words):
-        ask(against, "m", task, model, task.eager(model), rows)
+        ask(against, "m", task, model, rows)

@@ -1,5 +1,6 @@
 """The data stage over files: the same rows whatever their format, and nothing lost on the way."""
 
+import codecs
 import csv
 import gzip
 import json
@@ -13,9 +14,9 @@ import pytest
 from datasets import DatasetDict, load_from_disk
 
 from tests.training.data_stage import data, recipe
-from training.block import RecipeError
 from training.data.run import DROPPED
 from training.pipeline import plan
+from training.recipe.block import RecipeError
 
 ROWS: list[dict[str, Any]] = [
     {"text": "A masterpiece, and a quiet one.", "label": "good", "stars": 5},
@@ -266,6 +267,27 @@ def test_an_encoding_that_is_named_is_used(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("text,label\nnaïve,y\nfür,z\n".encode("cp1252"))
     _, folder = data(tmp_path, datasets=[{"path": "a.csv", "options": {"encoding": "cp1252"}}])
     assert texts(load_from_disk(folder / "rows")) == ["für", "naïve"]
+
+
+@pytest.mark.parametrize("encoding", [None, "utf-8", "UTF8", "utf-8-sig", "cp1252", "latin-1"])
+def test_the_mark_that_windows_begins_a_file_with_is_none_of_its_text(tmp_path: Path, encoding: str | None) -> None:
+    text = "text,label\nfine,y\nnone,z\n" if encoding is None else "text,label\nna\u00efve,y\nnone,z\n"
+    (tmp_path / "a.csv").write_bytes(codecs.BOM_UTF8 + text.encode((encoding or "utf-8").removesuffix("-sig")))
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
+    options = {} if encoding is None else {"encoding": encoding}
+    for name in ("a.csv", "b.csv.gz"):
+        _, folder = data(tmp_path, datasets=[{"path": name, "options": options}], name=name[0])
+        assert texts(load_from_disk(folder / "rows")) == ["fine" if encoding is None else "na\u00efve", "none"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_file_that_says_its_encoding_is_read_by_it(tmp_path: Path, encoding: str, named: bool) -> None:
+    mark = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}.get(encoding, b"")
+    (tmp_path / "a.csv").write_bytes(mark + "text,label\n\u6c34\u6e20,y\nfine,z\n".encode(encoding))
+    options = {"encoding": encoding} if named else {}
+    _, folder = data(tmp_path, datasets=[{"path": "a.csv", "options": options}])
+    assert texts(load_from_disk(folder / "rows")) == ["fine", "\u6c34\u6e20"]
 
 
 def test_a_sample_is_the_same_every_time(tmp_path: Path) -> None:

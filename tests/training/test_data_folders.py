@@ -9,7 +9,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value, load_from_disk
 
 from tests.training.data_stage import data
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 
 TEXTS = ["NA", "null", "12", "2020-01-01", "1e3", "true", "007", "plain"]
 ROWS: list[dict[str, str]] = [{"text": text, "label": "ab"[index % 2]} for index, text in enumerate(TEXTS)]

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from datasets import load_from_disk
 
-from training.block import RecipeError
 from training.data.run import DROPPED, run
-from training.recipe import Recipe
+from training.recipe.block import RecipeError
+from training.recipe.recipe import Recipe
 from training.stage import ROWS, Work
 from training.templates import images, sounds
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.training.data_stage import data
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 
 CONTEXT = "Ada wrote it in 1843."
 ANSWERED = {"question": "When?", "context": CONTEXT}

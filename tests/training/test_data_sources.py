@@ -12,13 +12,13 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_fro
 from PIL import Image
 
 from tests.training.data_stage import data
-from training.block import RecipeError
-from training.data.block import DatasetBlock
 from training.data.columns import kind_of
-from training.data.digest import digests, named
+from training.data.digest import digests, hash_named
 from training.data.fetch import fetch
 from training.data.gather import Gathered, gather
-from training.recipe import Recipe
+from training.recipe.block import RecipeError
+from training.recipe.data import DatasetBlock
+from training.recipe.recipe import Recipe
 from training.tasks.base import Task
 from training.tasks.text_classification import TextClassification
 
@@ -45,6 +45,7 @@ class Sounds(TextClassification):
 class Table(TextClassification):
     name = "tabular-classification"
     columns: ClassVar = {"label": "the class"}
+    numeric_rows = True
 
 
 def gathered(folder: Path, task: Task, block: dict[str, Any], config: dict[str, Any] | None = None) -> Gathered:
@@ -284,10 +285,10 @@ def test_a_changed_file_is_a_changed_input(tmp_path: Path) -> None:
     assert digests(recipe) != before
     (tmp_path / "words.txt").write_text("bad")
     block = {"rules": {"block_file": "words.txt", "keep": ["high"]}, "model": "."}
-    words = named(block, tmp_path)
+    words = hash_named(block, tmp_path)
     assert list(words) == ["words.txt: 0 words.txt"]
     (tmp_path / "words.txt").write_text("worse")
-    assert named(block, tmp_path) != words
+    assert hash_named(block, tmp_path) != words
 
 
 def test_every_column_of_text_classification_has_a_kind() -> None:

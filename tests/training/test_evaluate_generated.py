@@ -6,8 +6,8 @@ import pytest
 from datasets import Dataset
 from sacrebleu.metrics import BLEU, CHRF
 
-from training.evaluate.generated import measure_texts, signatures, tokenizer_of
 from training.evaluate.run import details
+from training.tasks.generated import measure_texts, signatures, tokenizer_of
 from training.tasks.language import Guessed, measure_guesses
 
 ENGLISH = ["The water runs from the gate to the turbines.", "A headrace leads water."]

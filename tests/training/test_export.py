@@ -18,11 +18,11 @@ from storage.importers import import_model
 from storage.manifest import Manifest
 from tests.training.movies import LABELS, trained
 from training.export.base import base_of
-from training.export.block import Export, Variant
-from training.export.check import Figures, ParityFailed, check, require, wrong
+from training.export.check import Figures, ParityFailed, check, find_wrong, require
 from training.export.parity import Difference
 from training.export.run import run
 from training.export.variants import FILES
+from training.recipe.export import Export, Variant
 from training.stage import ROWS
 from training.tasks.base import Model
 from training.tasks.open import open_task
@@ -92,7 +92,7 @@ def test_a_worker_loads_each_variant_and_reproduces_its_golden_answers(exported,
     artifact, _ = exported
     imported = import_model(artifact, settings={"variant": variant})
     assert imported.manifest.golden is not None
-    assert trial(imported.manifest, artifact) == {"error": None, "warning": None}
+    assert trial(imported.manifest, artifact) == {"error": None, "alone": None}
 
 
 def test_a_worker_refuses_a_variant_that_answers_otherwise(exported, tmp_path):
@@ -105,7 +105,8 @@ def test_a_worker_refuses_a_variant_that_answers_otherwise(exported, tmp_path):
     golden["cases"][0]["outputs"][0]["data"][0] = json.dumps(rows)
     (changed / "golden.json").write_text(json.dumps(golden))
     verdict = trial(import_model(artifact).manifest, changed)
-    assert "golden case 1" in verdict["error"]
+    assert verdict["error"] == "GoldenMismatch"
+    assert "golden case 1" in verdict["message"]
 
 
 def test_the_folder_holds_what_other_tools_look_for(exported):
@@ -148,7 +149,9 @@ def test_a_variant_whose_metric_drops_is_refused(exported):
     found = checked(exported, {"metric_drop": 0.1}, _trained(), _base())["int8"]
     assert found.wrong == []
     better = found.metrics["accuracy"] + 0.1
-    lines = wrong("int8", found, Difference(0.1), Difference(1.0), open_task("text-classification"), better, Export())
+    lines = find_wrong(
+        "int8", found, Difference(0.1), Difference(1.0), open_task("text-classification"), better, Export()
+    )
     assert lines == [
         f"its accuracy is {better - 0.1:.4f}, the trained model's is {better:.4f}: export.metric_drop allows 0.02"
     ]
@@ -167,8 +170,8 @@ def test_a_coarse_variant_of_a_model_that_was_hardly_trained_may_be_nearer_to_th
     off, from_base = Difference(0.5, 10.0, 100), Difference(0.5, 6.0, 100)
     found = Figures("model.onnx", 1, 1.0, off.largest, off.mean, from_base.largest, 0.0, {"accuracy": 0.8})
     task = open_task("text-classification")
-    assert wrong("int8", found, off, from_base, task, 0.8, Export()) == []
-    (line,) = wrong("int8", found, off, Difference(0.5, 4.0, 100), task, 0.8, Export())
+    assert find_wrong("int8", found, off, from_base, task, 0.8, Export()) == []
+    (line,) = find_wrong("int8", found, off, Difference(0.5, 4.0, 100), task, 0.8, Export())
     assert line.startswith("its outputs are 0.04 from the base model's (up to 0.5), and 0.1 from the trained model's")
 
 

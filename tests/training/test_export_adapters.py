@@ -48,5 +48,5 @@ def test_the_graph_answers_as_the_model_with_its_adapter(peft: dict[str, Any], t
         for run in (session(artifact / FILES["fp32"]), task.eager(model))
     ]
     assert np.abs(scores[0] - scores[1]).max() < 1e-4
-    assert trial(import_model(artifact).manifest, artifact) == {"error": None, "warning": None}
+    assert trial(import_model(artifact).manifest, artifact) == {"error": None, "alone": None}
     assert not list(artifact.rglob("adapter*"))

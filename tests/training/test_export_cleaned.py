@@ -11,7 +11,7 @@ from tests.training.cases import LAST, model_of
 from tests.training.test_tasks_media import sound
 from tests.training.train_stage import TINY
 from training.pipeline import run
-from training.recipe import load
+from training.recipe.recipe import load
 from training.templates.files import Rows, write_rows
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]

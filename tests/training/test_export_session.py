@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import yaml
 
-from training.block import RecipeError
-from training.export.block import Export
 from training.export.check import Figures, ParityFailed, require
-from training.export.parity import Difference, compared
-from training.export.session import alone, trimmed
-from training.recipe import load
+from training.export.parity import Difference, compare
+from training.export.session import alone, trim
+from training.recipe.block import RecipeError
+from training.recipe.export import Export
+from training.recipe.recipe import load
 
 IDS = np.array([[5, 6, 7, 0], [8, 0, 0, 0]], np.int64)
 MASK = np.array([[1, 1, 1, 0], [1, 0, 0, 0]], np.int64)
@@ -17,13 +17,13 @@ BATCH = {"input_ids": IDS, "attention_mask": MASK}
 
 
 def test_a_row_on_its_own_has_none_of_its_neighbours_padding():
-    row = trimmed(BATCH, 1)
+    row = trim(BATCH, 1)
     assert row["input_ids"].tolist() == [[8]]
     assert row["attention_mask"].tolist() == [[1]]
 
 
 def test_padding_on_the_left_goes_too():
-    row = trimmed({"input_ids": np.array([[0, 0, 4, 9]]), "attention_mask": np.array([[0, 0, 1, 1]])}, 0)
+    row = trim({"input_ids": np.array([[0, 0, 4, 9]]), "attention_mask": np.array([[0, 0, 1, 1]])}, 0)
     assert row["input_ids"].tolist() == [[4, 9]]
 
 
@@ -55,7 +55,7 @@ def test_a_difference_that_is_no_number_is_told():
 
 def test_models_are_compared_while_the_first_is_asked():
     differences: dict[str, Difference] = {}
-    run = compared(
+    run = compare(
         lambda inputs: {"logits": inputs["x"] * 1.0, "extra": inputs["x"]},
         {"other": lambda inputs: {"logits": inputs["x"] + 0.25}},
         differences,

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from datasets import Dataset, DatasetDict
 
-from training.block import RecipeError
 from training.data.lines import write_lines
 from training.evaluate.intervals import differences, intervals
-from training.evaluate.run import judged_on, measured
-from training.export.block import Export
-from training.export.check import Figures, wrong
+from training.evaluate.run import load_judged_rows, measure_on
+from training.export.check import Figures, find_wrong
 from training.export.parity import Difference
 from training.pipeline import plan
-from training.recipe import Recipe, load
+from training.recipe.block import RecipeError
+from training.recipe.export import Export
+from training.recipe.recipe import Recipe, load
 from training.stage import ROWS, Work
 from training.tasks.open import open_task
 
@@ -40,15 +40,15 @@ def test_rows_that_no_stage_measures_may_have_one_label(tmp_path: Path) -> None:
 def test_the_first_rows_are_not_judged_by_where_they_all_have_one_label(tmp_path: Path) -> None:
     rows = Dataset.from_dict({"label": ["0"] * 8 + ["1"] * 4})
     DatasetDict(test=rows).save_to_disk(str(tmp_path / ROWS))
-    assert len(judged_on(judging(tmp_path, 9))) == 9
+    assert len(load_judged_rows(judging(tmp_path, 9))) == 9
     with pytest.raises(RecipeError, match=r"evaluate\.rows: the first 8 test rows all have the label 0"):
-        judged_on(judging(tmp_path, 8))
+        load_judged_rows(judging(tmp_path, 8))
 
 
 def test_an_interval_comes_from_the_resamples_that_have_the_metric() -> None:
     """Of 40 rows 4 are positive: one resample in seventy has none of them."""
     rows = Dataset.from_dict({"label": ["1"] * 4 + ["0"] * 36})
-    measure = measured(open_task("reranking"), [float(row % 7) for row in range(40)], rows)
+    measure = measure_on(open_task("reranking"), [float(row % 7) for row in range(40)], rows)
     found = intervals(measure, len(rows), 400, 0.95, 7)
     for name in ("average_precision", "roc_auc"):
         assert 0 < found[name].low < found[name].value < found[name].high < 1
@@ -69,7 +69,7 @@ def test_metrics_that_the_rows_do_not_have_are_left_out() -> None:
     for label in ("0", "1"):
         assert task.measure([0.1, 0.7], Dataset.from_dict({"label": [label] * 2})) == {}
     found = Figures("model.onnx", 1, 1.0, 0.1, 0.1, 1.0, 0.0, {})
-    assert wrong("int8", found, Difference(0.1), Difference(1.0), task, None, Export()) == []
+    assert find_wrong("int8", found, Difference(0.1), Difference(1.0), task, None, Export()) == []
 
 
 def ranked(folder: Path, positive: dict[str, int], until: str) -> dict[str, Any]:

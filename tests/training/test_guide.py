@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from training.pipeline import STAGES, plan
-from training.recipe import Recipe, load
+from training.recipe.recipe import Recipe, load
 from training.tasks.open import TASKS
 from training.train.check import check
 

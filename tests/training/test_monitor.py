@@ -82,7 +82,7 @@ def test_tensorboard_draws_every_figure_of_a_step_and_each_step_once_where_a_run
     def steps(first: int, last: int, watching: Monitor) -> None:
         for step in range(first, last + 1):
             watching.step(Step(step, 0.1, 1.0 / step, 1e-3, 0.5, 32.0, 1.0, 3.0))
-        watching.validated(last, 0.25)
+        watching.record_validation(last, 0.25)
         watching.end()
 
     killed, resumed = monitor(), monitor()

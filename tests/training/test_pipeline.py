@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.training.data_stage import recipe
-from training.block import RecipeError
 from training.pipeline import Step, check, plan
-from training.recipe import Recipe
+from training.recipe.block import RecipeError
+from training.recipe.recipe import Recipe
 from training.stage import OUTCOME, Busy, Stage, busy
 
 FIRST = """
@@ -42,7 +42,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
 from tests.training.test_pipeline import run
-from training.recipe import load
+from training.recipe.recipe import load
 run(load(Path(sys.argv[2]) / "recipe.yaml"), Path(sys.argv[2]) / "work")
 """
 
@@ -73,7 +73,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for module in (name, f"{name}.run"):
             monkeypatch.delitem(sys.modules, module, raising=False)
     (tmp_path / "second_stage" / "check.py").write_text(
-        "from training.block import RecipeError\n"
+        "from training.recipe.block import RecipeError\n"
         "def check(recipe):\n"
         "    if 'bad' in recipe.train:\n"
         "        raise RecipeError('train.bad: no')\n"

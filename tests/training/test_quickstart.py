@@ -53,7 +53,7 @@ def test_a_csv_becomes_an_endpoint_that_answers(folder: Path) -> None:
 
 def test_nothing_of_it_is_left_running(folder: Path) -> None:
     assert _outputs(folder / NOTEBOOK.name)["stop"] == "0"
-    assert DataFolder(folder / ".headrace").running() is None
+    assert DataFolder(folder / ".headrace").running_url() is None
 
 
 def test_what_the_repository_shows_is_of_one_such_run(folder: Path) -> None:

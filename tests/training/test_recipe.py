@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from training import strict_yaml
-from training.block import RecipeError, check_keys
 from training.export.layout import RECIPE, write_recipe
 from training.pipeline import STAGES, plan
-from training.recipe import load
+from training.recipe import strict_yaml
+from training.recipe.block import RecipeError, check_keys
+from training.recipe.recipe import load
 
 WHOLE: dict[str, Any] = {
     "name": "movies",
@@ -54,6 +54,7 @@ def changed(*path: Any, **keys: Any) -> dict[str, Any]:
         (changed(split={"zzz": 0.1}), "split.zzz: there is no such key; there are validation, test, column"),
         (changed(split={"validation": 0.5, "test": 0.5}), "split: validation and test leave no rows to train with"),
         (changed(name="Movies!"), "name: String should match pattern"),
+        (changed(name="stats"), "name: no model can be called 'stats'"),
         (changed(datasets=[]), "datasets: List should have at least 1 item"),
         (changed("datasets", 0, labels={"good": "> much"}), "datasets.0: '> much': write a condition on a number"),
         (changed("datasets", 0, columns={"a": "b"}, values={"a": 1}), "datasets.0: a: in 'columns' and in 'values'"),
@@ -64,6 +65,7 @@ def changed(*path: Any, **keys: Any) -> dict[str, Any]:
         ("name: a\nclean:\n", "the key 'clean' has nothing behind it: write {} for a block's"),
         ("name: a\nexport:\n  # tune: {}\nseed: 1\n", "the key 'export' has nothing behind it"),
         ("evaluate: {against: }", "the key 'against' has nothing behind it"),
+        ("{crop_size: (224, 224)}", "the key '224)' has nothing behind it: write a list as [224, 224]"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, recipe: Any, message: str) -> None:
@@ -124,6 +126,16 @@ def test_a_number_with_an_exponent_is_a_number(tmp_path: Path, written_as: str, 
         "version": "1.2.e3",
         "dot": ".e1",
     }
+
+
+@pytest.mark.parametrize("written_as", ["(224,224)", "(224, 224)", "[224, 224]", "( 224 , 224 )"])
+def test_two_numbers_may_stand_in_the_brackets_of_python(tmp_path: Path, written_as: str) -> None:
+    block = f"augment:\n  image_augment:\n    methods: [random_crop]\n    params:\n      crop_size: {written_as}\n"
+    augment = load(written(tmp_path, strict_yaml.dump(WHOLE) + block)).augment
+    assert augment is not None
+    assert augment.image_augment is not None
+    assert augment.image_augment.params.crop_size == (224, 224)
+    assert strict_yaml.load(strict_yaml.dump({"text": "(224, 224)"})) == ({"text": "(224, 224)"}, [])
 
 
 def test_what_is_said_to_be_nothing_is_nothing(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from datasets import Dataset, DatasetDict
+from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from tests.training.cases import split
 from tests.training.train_stage import rows
 from training.clean.sample import read_sample
-from training.recipe import Recipe, load
+from training.recipe.recipe import Recipe, load
 from training.recipes import chinese_reviews, conversations
 from training.recipes.baseline import baselines
 from training.templates import images, texts
@@ -22,9 +23,13 @@ NAMES = sorted(path.name for path in FOLDER.glob("*.yaml"))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_libraries_take_every_key_of_a_recipe(name: str, tmp_path: Path) -> None:
-    for folder in ("tokenizer", "encoder"):  # which a command makes, in minutes
-        (tmp_path / "made" / "chinese-reviews" / folder).mkdir(parents=True)
-    (tmp_path / "made" / "chinese-reviews" / "encoder" / "config.json").write_text('{"model_type": "bert"}')
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"好房间很干净书也不错"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    made = tmp_path / "made" / "chinese-reviews"  # which a command makes, in minutes
+    for folder in ("tokenizer", "encoder"):
+        BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(made / folder)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(made / "encoder")
     shutil.copy(FOLDER / name, tmp_path)
     check(load(tmp_path / name))
 

@@ -16,7 +16,7 @@ from tests.training.serving import TOKEN, Serving, serving_in
 from training.compare import run as compare
 from training.evaluate import run as evaluate
 from training.export import run as export
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 from training.register import run as register
 from training.register.destination import RegisterFailed
 from training.report.write import render
@@ -126,6 +126,20 @@ def test_a_gate_that_fails_leaves_a_candidate_and_says_why(made: Made, tmp_path)
 def test_registering_again_is_the_same_version(made: Made, tmp_path):
     first, second = (made.register(tmp_path / "register", data=str(tmp_path / "data")) for _ in range(2))
     assert first == second
+
+
+def test_figures_with_other_intervals_are_of_the_same_version(made: Made, tmp_path):
+    data = str(tmp_path / "data")
+    first = made.register(tmp_path / "register", data=data)
+    wider = {name: {**found, "low": 0.0} for name, found in made.evaluated["metrics"]["fp32"].items()}
+    evaluated = {**made.evaluated, "metrics": {**made.evaluated["metrics"], "fp32": wider}}
+    again = made.register(tmp_path / "again", evaluated, data=data, promote="stable")
+    assert (first["version"], again["version"]) == (1, 1)
+    model = asyncio.run(_model(tmp_path / "data", "movies"))
+    assert len(model.versions) == 1
+    assert model.aliases == {"candidate": 1, "stable": 1}
+    made.register(tmp_path / "third", evaluated, data=data, alias="tried")
+    assert asyncio.run(_model(tmp_path / "data", "movies")).aliases["tried"] == 1
 
 
 def test_a_platform_that_is_away_is_an_error_that_names_it(made: Made, tmp_path):

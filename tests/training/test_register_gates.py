@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from storage.manifest import Manifest
 from storage.views import VersionView
 from tests.training.train_stage import MINILM
-from training.block import RecipeError
 from training.pipeline import check, plan
-from training.recipe import Recipe
-from training.register.block import Gate, Register
-from training.register.gates import Replaced, judge, replaced_by
+from training.recipe.block import RecipeError
+from training.recipe.recipe import Recipe
+from training.recipe.register import Gate, Register
+from training.register.gates import Replaced, describe_replaced, judge
 
 METRICS = {"accuracy": 0.80, "loss": 0.50}
 BETTER = {"accuracy": True, "loss": False}
@@ -80,14 +80,14 @@ def version(rows: str | None) -> VersionView:
 
 
 def test_a_version_measured_on_the_same_rows_is_compared_by_its_own_figures():
-    replaced = replaced_by(version("abc"), "abc", None)
+    replaced = describe_replaced(version("abc"), "abc", None)
     assert replaced is not None
     assert replaced.metrics == {"accuracy": 0.9}
 
 
 @pytest.mark.parametrize("rows", ["abd", None])
 def test_a_version_measured_on_other_rows_is_not(rows):
-    replaced = replaced_by(version(rows), "abc", None)
+    replaced = describe_replaced(version(rows), "abc", None)
     assert replaced is not None
     assert replaced.metrics is None
     assert "evaluate.against" in replaced.unknown
@@ -95,14 +95,14 @@ def test_a_version_measured_on_other_rows_is_not(rows):
 
 def test_what_was_asked_over_http_goes_before_what_was_written_down():
     against = {"version": 4, "metrics": {"accuracy": {"value": 0.7, "low": 0.6, "high": 0.8}}}
-    replaced = replaced_by(version("abc"), "abc", against)
+    replaced = describe_replaced(version("abc"), "abc", against)
     assert replaced is not None
     assert replaced.metrics == {"accuracy": 0.7}
 
 
 def test_an_answer_of_another_version_than_the_one_that_serves_counts_for_nothing():
     against = {"version": 3, "metrics": {"accuracy": {"value": 0.7, "low": 0.6, "high": 0.8}}}
-    replaced = replaced_by(version("abd"), "abc", against)
+    replaced = describe_replaced(version("abd"), "abc", against)
     assert replaced is not None
     assert replaced.metrics is None
     assert "version 3 was asked, version 4 is there now" in replaced.unknown
@@ -110,8 +110,8 @@ def test_an_answer_of_another_version_than_the_one_that_serves_counts_for_nothin
 
 def test_a_version_that_cannot_be_asked_is_compared_by_what_was_measured_on_the_same_rows():
     unknown = {"unknown": "nobody answers"}
-    assert replaced_by(version("abc"), "abc", unknown) == Replaced(4, {"accuracy": 0.9})
-    assert replaced_by(version("abd"), "abc", unknown) == Replaced(4, None, "nobody answers")
+    assert describe_replaced(version("abc"), "abc", unknown) == Replaced(4, {"accuracy": 0.9})
+    assert describe_replaced(version("abd"), "abc", unknown) == Replaced(4, None, "nobody answers")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,8 @@ def test_a_version_without_gates_may_be_published_as_stable():
 )
 def test_a_gate_on_what_the_task_does_not_measure_is_refused_before_anything_runs(task, metric, words, tmp_path):
     block = {"gates": [{"metric": metric, "at_least": 0.9}]}
-    model = {"config": {"model_type": "headrace-tabular"}} if task.startswith("tabular") else {"base": MINILM}
+    numbers = {"config": {"model_type": "headrace-tabular", "columns": ["x"]}}
+    model = numbers if task.startswith("tabular") else {"base": MINILM}
     recipe = Recipe.model_validate(
         {"name": "a", "task": task, "model": model, "datasets": [{"path": "a.csv"}], "register": block}
     )

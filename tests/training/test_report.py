@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.training.outcomes import EXPORTED, OUTCOMES, TOLD
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 from training.report import page
 from training.report.content import Listing, Section, Table, Text, number
 from training.report.write import render

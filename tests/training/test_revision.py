@@ -12,11 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from tests.hub import Hub, serve_hub
-from training.block import RecipeError
-from training.clean.block import Clean
 from training.clean.check import check as check_clean
 from training.pipeline import plan
-from training.recipe import Recipe
+from training.recipe.block import RecipeError
+from training.recipe.clean import Clean
+from training.recipe.recipe import Recipe
 from training.train.check import check
 
 pytestmark = pytest.mark.timeout(300)
@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from tests.training.test_revision import recipe
 from training.clean import bands, quality
-from training.clean.block import Hard, Semantic
+from training.recipe.clean import Hard, Semantic
 from training.tasks.audio import start_extractor
 from training.tasks.image import start_processor
 from training.tasks.open import open_task

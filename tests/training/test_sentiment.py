@@ -1,21 +1,23 @@
 """Trains the classifier for real, once, on all of its data: a minute or two on two cores."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 
 import onnx
 import orjson
 import pytest
 
-from model_service import golden, invariance
-from model_service.models import LoadedModel
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.tensors import bytes_tensor
+from model_service import golden
+from model_service.loaded_model import LoadedModel
 from storage.manifest import Manifest
-from training import sentiment
-from training.sentiment import Example
+from training.demo import sentiment
+from training.demo.sentiment import Example
+from wire.messages import InferRequest
+from wire.tensors import bytes_tensor
 
 # Whatever torch's own exporter has deprecated of torch's is not ours to fix; a busy machine trains slowly.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default"), pytest.mark.timeout(1800)]
@@ -109,7 +111,7 @@ def test_both_labels_are_among_the_golden_answers(folder: Path) -> None:
 async def test_a_sentence_has_the_same_answer_whatever_it_shares_a_batch_with(
     model: LoadedModel, folder: Path, held_out: list[Example]
 ) -> None:
-    assert await invariance.dependence(model, folder) is None
+    assert await asyncio.to_thread(model.rows_depend, folder, monotonic() + 60) is None
     texts = [example.text for example in held_out[:64]]
     alone = [(await answer(model, [text]))[0] for text in texts]
     assert await answer(model, texts) == alone

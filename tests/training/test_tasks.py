@@ -10,7 +10,7 @@ from datasets import load_from_disk
 from storage.manifest import Manifest
 from tests.training.cases import case
 from tests.training.train_stage import events
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 from training.stage import ROWS, Work
 from training.tasks.base import Task
 from training.tasks.open import TASKS, open_task

@@ -15,8 +15,8 @@ from scipy.signal import periodogram
 from transformers import ConditionalDetrImageProcessorPil, DPTImageProcessorPil, YolosImageProcessorPil
 
 from tests.training.cases import model_of, split
-from training.block import RecipeError
-from training.recipe import Recipe
+from training.recipe.block import RecipeError
+from training.recipe.recipe import Recipe
 from training.tasks.audio import heard
 from training.tasks.average_precision import Detected, measure_boxes
 from training.tasks.base import Arrays, Model, Task

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from tests.training.test_train_command import error, headrace
-from training.block import RecipeError
-from training.recipe import load
+from training.recipe.block import RecipeError
+from training.recipe.recipe import load
 from training.tasks.open import TASKS, open_task
 from training.templates.debian import package
 from training.templates.files import write_rows
 from training.templates.open import names, recipe_of, write
 from training.templates.rows import ROWS
+from training.templates.tokenizer import write_chat_tokenizer
 from training.train.check import check
 
 # So few steps come to nothing: any bound that they reach would always hold.
@@ -34,6 +35,8 @@ def test_a_template_is_a_recipe_whose_gates_are_about_what_the_task_is_compared_
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe_of(name))
     recipe, task = load(path), open_task(name)
+    if recipe.model.tokenizer == "tokenizer":  # which stands beside the recipe
+        write_chat_tokenizer(tmp_path / "tokenizer")
     check(recipe)
     assert recipe.task == name
     assert recipe.description

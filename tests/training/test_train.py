@@ -11,10 +11,10 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from tests.training.train_stage import LORA, MINILM, PROMPT, SMALL, STEPS, TINY, digest, events, recipe, trained, work
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 from training.tasks.open import open_task
 from training.tasks.source import locate
-from training.train.adapter import adapted
+from training.train.adapter import adapt
 from training.train.check import check
 from training.train.run import run
 
@@ -164,7 +164,7 @@ def test_virtual_tokens_begin_as_a_text_cut_by_the_bases_own_tokenizer() -> None
     ids = model.processor("good or bad ?", return_tensors="pt").input_ids[0]
     assert len(ids) == 6
     began = model.network.get_input_embeddings()(ids).detach().clone()
-    assert adapted(model, asked, task).network.prompt_encoder["default"].embedding.weight.equal(began)
+    assert adapt(model, asked, task).network.prompt_encoder["default"].embedding.weight.equal(began)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +207,11 @@ def test_virtual_tokens_begin_as_a_text_cut_by_the_bases_own_tokenizer() -> None
             },
             "train.per_device_train_batch_size: .*give it 2 rows or more",
         ),
+        (
+            {"task": "tabular-regression", "model": {"config": {"model_type": "headrace-tabular"}}},
+            "model.config.columns: name the columns of numbers",
+        ),
+        ({"task": "chat", "model": {"tokenizer": MINILM, "config": {"model_type": "llama"}}}, "has no chat template"),
         ({"model": {"base": "./nowhere"}}, "model.base: .*nowhere is not a folder"),
         ({"model": {"base": MINILM, "tokenizer": "/no/words"}}, "model.tokenizer: /no/words is not a folder"),
         ({"model": {"base": "tests", "config": {"hidden_size": 2}}}, "model.base: Unrecognized model in tests"),

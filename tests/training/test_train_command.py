@@ -20,6 +20,8 @@ from headrace.cli import app
 from headrace.errors import CommandError
 from headrace.train_command import GATE_FAILED
 from headrace.training_log import Run
+from tests.training.movies import cut
+from training.pipeline import prepare
 from training.tasks.open import TASKS
 
 torch.set_num_threads(1)
@@ -96,11 +98,94 @@ def test_a_recipe_that_cannot_be_run_is_an_error_before_anything_runs(
     assert not (tmp_path / "work").exists()
 
 
+def test_all_that_is_wrong_is_said_at_once_with_the_nearest_name_of_each(tmp_path: Path) -> None:
+    blocks = {
+        "clen": {},
+        "model": {**RECIPE["model"], "max_lenght": 3, "config": {"num_hidden_layer": 1}},
+        "train": {"lerning_rate": 1e-4, "max_steps": "many"},
+        "peft": {"type": "lora", "rank": 4},
+        "export": {"variants": ["fp23"]},
+        "register": {"gates": [{"metric": "acuracy", "at_least": 0.5}]},
+        "datasets": [MOVIES, {"path": "none.csv"}, {"path": "nothing.csv", "format": "cvs"}],
+    }
+    told = error(headrace(written(tmp_path, **blocks), "--work", str(tmp_path / "work"))).message
+    for words in (
+        "clen: there is no such key, did you mean clean?",
+        "model.max_lenght: there is no such key, did you mean max_length?",
+        "export.variants.0: there is no 'fp23', did you mean fp32?",
+        "datasets.2.format: there is no 'cvs', did you mean csv?",
+        "none.csv does not exist",
+        "nothing.csv does not exist",
+        "train.lerning_rate: transformers.TrainingArguments takes no such key, did you mean learning_rate?",
+        "train.max_steps is 'many', where a whole number is wanted",
+        "model.config.num_hidden_layer: transformers.BertConfig takes no such key, did you mean num_hidden_layers?",
+        "peft.rank: peft.LoraConfig takes no such key",
+        "register.gates: text-classification has no metric 'acuracy', did you mean accuracy?",
+    ):
+        assert words in told
+    assert len(told.splitlines()) == 11
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("broken", ["tokenizer", "weights", "cut short", "no tensors", "a shard"])
+def test_a_base_that_lacks_something_is_told_before_anything_runs(tmp_path: Path, broken: str) -> None:
+    base = tmp_path / "base"
+    cut(base)
+    if broken == "tokenizer":
+        for name in ("tokenizer.json", "vocab.txt"):
+            (base / name).unlink(missing_ok=True)
+        (base / "tokenizer_config.json").unlink()
+    elif broken == "a shard":
+        (base / "model.safetensors").unlink()
+        (base / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00002-of-00002.safetensors"}}')
+    else:
+        whole = (base / "model.safetensors").read_bytes()
+        (base / "model.safetensors").unlink()
+        if broken != "weights":
+            kept = len(whole) // 2 if broken == "cut short" else 7
+            (base / "model.safetensors").write_bytes(whole[:kept])
+    words = {
+        "tokenizer": "has no tokenizer: add its tokenizer.json",
+        "weights": "holds no weights",
+        "a shard": "model-00002-of-00002.safetensors is not there",
+    }
+    result = headrace(written(tmp_path, model={"base": "base"}), "--work", str(tmp_path / "work"))
+    told = error(result).message
+    assert told.startswith("model.base: ")
+    assert words.get(broken, "model.safetensors is broken or cut short: fetch the model anew") in told
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk that is always full is Linux's")
+def test_a_disk_that_is_full_when_the_report_is_written_is_said_in_a_line(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    for name in ("report.html", "report.md"):
+        (work / "reports" / "movies").mkdir(parents=True, exist_ok=True)
+        (work / "reports" / "movies" / name).symlink_to("/dev/full")
+    arguments = (written(tmp_path), "--work", str(work), "--until", "data")
+    told = error(headrace(*arguments))
+    assert told.message.endswith("movies: No space left on device")
+    assert "the same command writes it" in told.hint
+    for name in ("report.html", "report.md"):
+        (work / "reports" / "movies" / name).unlink()
+    assert "data: done before" in headrace(*arguments).output
+
+
+def test_rows_that_lack_a_number_are_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("age,pay,label\n1,2,a\n,2,b\n3,,a\n3,4,b\n,5,b\n")
+    model = {"config": {"model_type": "headrace-tabular", "columns": ["age", "pay"]}}
+    blocks = {"task": "tabular-classification", "model": model, "datasets": [{"path": "rows.csv"}]}
+    result = headrace(written(tmp_path, **blocks), "--work", str(tmp_path / "work"), "--until", "data")
+    words = "warning: 3 of 5 rows are left out: age is empty in 2, pay is empty in 1: fill them in"
+    assert words in result.output
+
+
 def test_a_stage_that_fails_says_where_its_trace_is(tmp_path: Path) -> None:
-    (tmp_path / "base").mkdir()
-    (tmp_path / "base" / "config.json").write_text('{"model_type": "bert"}')
-    result = headrace(written(tmp_path, model={"base": "base"}), "--work", str(tmp_path / "work"), "--until", "train")
-    told = error(result)
+    arguments = (written(tmp_path), "--work", str(tmp_path / "work"), "--until", "train")
+    (train,) = (step.folder for step in prepare(Path(arguments[0]), tmp_path / "work")[1] if step.name == "train")
+    train.mkdir(parents=True)
+    (train / "checkpoints").write_text("in the way")
+    told = error(headrace(*arguments))
     assert told.message.startswith("train failed: ")
     (trace,) = (tmp_path / "work" / "train").glob("*/error.txt")
     assert str(trace) in told.hint
@@ -214,6 +299,10 @@ def test_a_gate_that_fails_is_said_in_a_line_and_by_the_status_and_registering_i
     assert [name for name, stage in stages.items() if stage["seconds"]] == ["compare", "register"]
     assert "cannot be asked" in stages["compare"]["outcome"]["unknown"]
     assert (data / "registry.db").is_file()
+
+    figures = re.search(r"^fp32 on 20 test rows: accuracy 0\.\d+ \(\S+ to \S+\), ", found.stderr, re.MULTILINE)
+    assert figures, found.stderr
+    assert "Warning" not in result.output + found.stderr
 
     passed = headrace(written(tmp_path, **{**blocks, "register": {"data": str(data)}}), "--work", work)
     assert passed.exit_code == 0, passed.output

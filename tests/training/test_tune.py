@@ -10,8 +10,8 @@ import pytest
 from storage.importers import import_model
 from tests.training.movies import trained
 from training.export.run import run
-from training.tune.block import Tune
-from training.tune.search import Trial, choose
+from training.export.tune import Trial, choose
+from training.recipe.tune import Tune
 
 TRIALS = [
     Trial("fp32", 1, 1, 8, rows_per_s=100, p50_ms=5, p99_ms=9),

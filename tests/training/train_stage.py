@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from datasets import Dataset, DatasetDict
 
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 from training.stage import ROWS, Work
 from training.templates.texts import labelled
 from training.train.run import run

@@ -14,7 +14,7 @@ def task_of(
     row: str, values: Mapping[str, Any], split: str, quality: float, scores: Mapping[str, float], model: str, shown: str
 ) -> dict[str, Any]:
     """A row to look at: its data, the label that it was given, and what `model` says instead."""
-    data = {ROW: row, **{name: _shown(value) for name, value in values.items() if name != LABEL}}
+    data = {ROW: row, **{name: _show(value) for name, value in values.items() if name != LABEL}}
     task: dict[str, Any] = {"data": {**data, "given": values[LABEL], "split": split, "quality": round(quality, 6)}}
     if scores:
         best = max(scores, key=scores.__getitem__)
@@ -36,7 +36,7 @@ def interface(labels: Sequence[str], shown: str, columns: Sequence[str]) -> str:
     return ET.tostring(view, encoding="unicode") + "\n"
 
 
-def _shown(value: Any) -> Any:
+def _show(value: Any) -> Any:
     """An image as what a browser shows without asking for a file."""
     if not (isinstance(value, Mapping) and "bytes" in value):
         return value

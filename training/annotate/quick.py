@@ -1,12 +1,12 @@
-"""A model that is trained in seconds, to say how likely each label of a row is that it was not fitted on."""
+"""A model that is trained in seconds and judges, for rows that it was not fitted on, how likely each label is."""
 
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.block import RecipeError
 from training.data.canonical import LABEL
+from training.recipe.block import RecipeError
 
 if TYPE_CHECKING:
     from datasets import Dataset

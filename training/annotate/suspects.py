@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from training.annotate.label_studio import interface, task_of
 from training.annotate.quick import quick
-from training.block import RecipeError
 from training.data.canonical import LABEL
 from training.data.compared import Compared
 from training.data.run import DROPPED
 from training.pipeline import Step, plan
+from training.recipe.block import RecipeError
 from training.stage import ROWS
 from training.tasks.base import Task
 from training.tasks.open import open_task
@@ -23,7 +23,7 @@ from training.tasks.open import open_task
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 QUICK: Final = "cross-validated"
 TRAINED: Final = "trained"  # asked about rows that it has not seen
@@ -49,8 +49,8 @@ def export(recipe: "Recipe", work: Path, out: Path, limit: int) -> dict[str, Any
     steps = {step.name: step for step in plan(recipe, work, until="train")}
     data = replace(steps["data"], needed={})  # nothing is trained here
     read = data.run({}, lambda line: None)["read"]
-    doubts = list(_doubtful(steps, task, recipe.seed))
-    found = [*_contradictions(data.folder, compared), *sorted(doubts, key=lambda suspect: suspect.quality)]
+    doubts = list(_find_doubtful(steps, task, recipe.seed))
+    found = [*_find_contradictions(data.folder, compared), *sorted(doubts, key=lambda suspect: suspect.quality)]
     labels = sorted({suspect.row[LABEL] for suspect in found} | _labels(data.folder))
     shown = "text" if "text" in task.columns else "image"
     tasks = [
@@ -69,8 +69,8 @@ def export(recipe: "Recipe", work: Path, out: Path, limit: int) -> dict[str, Any
     }
 
 
-def _doubtful(steps: Mapping[str, Step], task: Task, seed: int) -> Iterator[Suspect]:
-    """With a trained model, that judges the rows that it has not seen, and a quick one the others; else all."""
+def _find_doubtful(steps: Mapping[str, Step], task: Task, seed: int) -> Iterator[Suspect]:
+    """Rows whose label a model doubts: the trained one of those it has not seen, a quick one of all others."""
     from datasets import Image, concatenate_datasets, load_from_disk
 
     rows = load_from_disk(str(steps["data"].folder / ROWS))
@@ -82,19 +82,19 @@ def _doubtful(steps: Mapping[str, Step], task: Task, seed: int) -> Iterator[Susp
     splits = [name for name, part in rows.items() for _ in range(len(part))]
     labels, probabilities = quick(everything, seed)
     if trained is None:
-        yield from _judged(packed, splits, labels, probabilities, QUICK)
+        yield from _judge(packed, splits, labels, probabilities, QUICK)
         return
     seen = len(rows["train"])
-    yield from _judged(packed.select(range(seen)), splits[:seen], labels, probabilities[:seen], QUICK)
+    yield from _judge(packed.select(range(seen)), splits[:seen], labels, probabilities[:seen], QUICK)
     if seen < len(everything):
         unseen = everything.select(range(seen, len(everything)))
         model = task.load(trained.folder / "model")
         scores = task.predict(task.eager(model), model, unseen)
         table = np.array([[one.get(label, 0.0) for label in labels] for one in scores])
-        yield from _judged(packed.select(range(seen, len(packed))), splits[seen:], labels, table, TRAINED)
+        yield from _judge(packed.select(range(seen, len(packed))), splits[seen:], labels, table, TRAINED)
 
 
-def _judged(
+def _judge(
     rows: "Dataset", splits: Sequence[str], labels: Sequence[str], probabilities: NDArray[np.float64], model: str
 ) -> Iterator[Suspect]:
     """Those of the rows whose label cleanlab takes for an error. Probabilities are FP64 `[rows, labels]`."""
@@ -110,7 +110,7 @@ def _judged(
         yield Suspect(rows[index], splits[index], float(quality[index]), scores, model)
 
 
-def _contradictions(folder: Path, compared: Compared) -> Iterator[Suspect]:
+def _find_contradictions(folder: Path, compared: Compared) -> Iterator[Suspect]:
     """One of each group of equal texts that were dropped for their different labels."""
     seen: set[str] = set()
     for line in (folder / DROPPED).read_text().splitlines():

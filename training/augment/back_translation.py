@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from training.augment.block import TextParams
 from training.augment.pivot import pivot
+from training.recipe.augment import TextParams
 from training.tasks.source import locate
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import jieba
 
 from training.augment.thesaurus import Thesaurus
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 
 _FILE: Final = "data/同义词.txt"
 _SYNONYMS: Final = "="  # ends the code of a line of words that mean the same; others are only related

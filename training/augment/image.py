@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from training.augment.block import ImageAugment
 from training.augment.copies import Copy
-from training.block import RecipeError
+from training.recipe.augment import ImageAugment
+from training.recipe.block import RecipeError
 
 COLUMN: Final = "image"
 _POINTING: Final = ("boxes", "mask")  # columns that say where in the image something is

@@ -1,7 +1,7 @@
 """By which language a text is translated there and back."""
 
-from training.augment.block import TextParams
-from training.block import RecipeError
+from training.recipe.augment import TextParams
+from training.recipe.block import RecipeError
 
 
 def pivot(language: str, params: TextParams) -> str:

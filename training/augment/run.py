@@ -1,17 +1,17 @@
 """The augment stage: more training rows, made of those there are."""
 
-import shutil
 from collections.abc import Sequence
 from typing import Any, Final
 
 from datasets import Dataset, concatenate_datasets, load_from_disk
 
 from training.augment import image, text
-from training.augment.block import ImageAugment, TextAugment
-from training.augment.check import check
+from training.augment.check import check, parts
 from training.augment.copies import Copy
-from training.block import RecipeError
-from training.stage import ROWS, Work
+from training.recipe.augment import ImageAugment, TextAugment
+from training.recipe.block import RecipeError
+from training.stage import Work
+from training.tasks.open import open_task
 
 EXAMPLES: Final = 3
 
@@ -26,21 +26,23 @@ def run(work: Work) -> dict[str, Any]:
     made: list[Copy] = []
     replaced: set[int] = set()
     outcome: dict[str, Any] = {}
-    if (texts := block.text_augment) is not None:
+    texts, images = parts(block, list(open_task(work.recipe.task).columns))
+    if texts is not None:
         made, outcome["text"] = _texts(train, texts, work)
         replaced |= {copy.index for copy in made} if texts.params.replace else set()
-    if (images := block.image_augment) is not None:
+    if images is not None:
         copies, outcome["image"] = _images(train, images, work)
         made += copies
         replaced |= {copy.index for copy in copies} if images.params.replace else set()
+    for name, given, taken in (("text", block.text_augment, texts), ("image", block.image_augment, images)):
+        if given is not None and taken is None:
+            work.say(f"augment: {name}_augment is left out, as the rows have nothing for it")
+            outcome["left_out"] = f"{name}_augment"
     if not made:
         raise RecipeError("augment: not one row came out different: give other methods or params, or leave it out")
     kept = train.select([index for index in range(len(train)) if index not in replaced])
     splits["train"] = concatenate_datasets([kept, Dataset.from_list([copy.row for copy in made], train.features)])
-    shutil.rmtree(work.folder / ROWS, ignore_errors=True)  # of a run that was killed
-    # A split without rows would be written in no file at all, which cannot be read back.
-    shards = {name: None if len(rows) else 1 for name, rows in splits.items()}
-    splits.save_to_disk(str(work.folder / ROWS), num_shards=shards)
+    work.write_rows(splits)
     return {"rows": {"before": len(train), "after": len(splits["train"])}, **outcome}
 
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from training.augment.block import TextAugment, TextParams
 from training.augment.copies import Copy
+from training.augment.open import open_thesaurus
 from training.augment.pivot import pivot
-from training.augment.thesaurus import open_thesaurus
-from training.block import RecipeError, nearest
+from training.recipe.augment import TextAugment, TextParams
+from training.recipe.block import RecipeError, nearest
 
 # What a task is asked; what it answers stays in the words that it was given.
 INPUTS: Final = ("text", "text_pair", "question", "source")
@@ -79,7 +79,7 @@ def _synonyms(params: TextParams, language: str, beside: Path, seed: int) -> Rew
         # Each place draws for itself: what is before it changes nothing.
         return [
             [
-                thesaurus.replaced(text, params.synonym_ratio, Random(f"{seed} {column} {place} {copy}"))
+                thesaurus.replace(text, params.synonym_ratio, Random(f"{seed} {column} {place} {copy}"))
                 for copy in range(params.copies)
             ]
             for place, text in enumerate(texts)

@@ -1,10 +1,7 @@
 """Which words of a language may stand for which."""
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from random import Random
-
-from training.block import RecipeError
 
 
 class Thesaurus(ABC):
@@ -22,7 +19,7 @@ class Thesaurus(ABC):
     def synonyms(self, word: str) -> tuple[str, ...]:
         """What may stand in its place, in a fixed order; nothing where that could change what is said."""
 
-    def replaced(self, text: str, ratio: float, random: Random) -> str:
+    def replace(self, text: str, ratio: float, random: Random) -> str:
         """The text with `ratio` of its words replaced, one at least, as far as there are synonyms for them."""
         pieces = self.pieces(text)
         places = [at for at, piece in enumerate(pieces) if self.synonyms(piece)]
@@ -30,21 +27,3 @@ class Thesaurus(ABC):
         for at in random.sample(places, min(wanted, len(places))):
             pieces[at] = random.choice(self.synonyms(pieces[at]))
         return "".join(pieces)
-
-
-def open_thesaurus(language: str, wordnet: Path | None) -> Thesaurus:
-    """The language's. Raises RecipeError where there is none, or it isn't installed."""
-    match language:
-        case "en":
-            from training.augment.english import English
-
-            return English(wordnet)
-        case "zh":
-            from training.augment.chinese import Chinese
-
-            return Chinese()
-        case _:
-            raise RecipeError(
-                f"augment.text_augment: synonym_replacement has no thesaurus for {language!r}, only for en and zh; "
-                "leave the method out, or say which 'language' in params if that isn't the texts'"
-            )

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 
 DEBIAN: Final = Path("/usr/share/wordnet")
 _FILES: Final = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}

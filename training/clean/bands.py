@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.clean.block import Band, Hard
 from training.clean.verdict import Verdict
+from training.recipe.clean import Band, Hard
 
 
 def scores(texts: Sequence[str], block: Hard, beside: Path, seed: int) -> NDArray[np.float64]:

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from training.clean.rules import wording
+from training.clean.rules import wording_rules
 from training.clean.sample import read_sample
-from training.tasks.source import pinned
+from training.tasks.source import pin_source
+from training.tasks.weights import require_weights
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 def check(recipe: "Recipe") -> None:
@@ -16,9 +17,11 @@ def check(recipe: "Recipe") -> None:
     if block is None:
         return
     if block.rules is not None:
-        wording(block.rules, beside)
+        wording_rules(block.rules, beside)
     if block.semantic is not None:
         read_sample(beside / block.semantic.sample)
-        pinned(block.semantic.model, block.semantic.revision, beside)
+        found, _ = pin_source(block.semantic.model, block.semantic.revision, beside)
+        require_weights(found, "clean.semantic.model")
     if block.hard is not None and block.hard.model is not None:
-        pinned(block.hard.model, block.hard.revision, beside)
+        found, _ = pin_source(block.hard.model, block.hard.revision, beside)
+        require_weights(found, "clean.hard.model", block.hard.gguf_file)

@@ -7,12 +7,12 @@ from typing import Final
 
 from datasketch import MinHash, MinHashLSH
 
-from training.clean.block import NearDuplicates
 from training.clean.texts import Row, text_of
 from training.clean.verdict import Verdict
 from training.data.canonical import LABEL
 from training.data.columns import one_label
 from training.data.compared import Compared
+from training.recipe.clean import NearDuplicates
 
 _CHUNK: Final = 10_000
 # Scripts without spaces: kana, Chinese characters, hangul.
@@ -28,7 +28,7 @@ def conflicts(rows: Rows, compared: Compared) -> dict[int, Verdict]:
         return {}
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for index, row in rows.items():
-        groups[compared.asked(row)].append(index)
+        groups[compared.question(row)].append(index)
     found: dict[int, Verdict] = {}
     for group in groups.values():
         labels = sorted({rows[index][LABEL] for index in group})
@@ -49,12 +49,12 @@ def duplicates(rows: Rows, compared: Compared) -> dict[int, Verdict]:
     return found
 
 
-def held_out(rows: Rows, splits: Mapping[str, Iterable[Row]], compared: Compared) -> dict[int, Verdict]:
+def find_held_out(rows: Rows, splits: Mapping[str, Iterable[Row]], compared: Compared) -> dict[int, Verdict]:
     """Rows whose input is one that the model will be judged by: repaired and masked, they may have become it."""
-    where = {compared.asked(row): split for split, kept in splits.items() for row in kept}
+    where = {compared.question(row): split for split, kept in splits.items() for row in kept}
     found: dict[int, Verdict] = {}
     for index, row in rows.items():
-        split = where.get(compared.asked(row))
+        split = where.get(compared.question(row))
         if split is not None:
             found[index] = Verdict("held-out", 1.0, f"the same as a row of {split}")
     return found
@@ -72,7 +72,7 @@ def near_duplicates(
     shingles: dict[int, list[frozenset[str]]] = {}
     rest: dict[int, str] = {}
     found: dict[int, Verdict] = {}
-    for at, own, sketch in _sketched(rows, columns, block):
+    for at, own, sketch in _sketch(rows, columns, block):
         rest[at] = compared.but(rows[at], columns)
         best = max(
             ((_likeness(own, shingles[other]), -other) for other in index.query(sketch) if rest[other] == rest[at]),
@@ -92,18 +92,18 @@ def shingles_of(text: str, size: int) -> frozenset[str]:
     return frozenset(" ".join(tokens[at : at + size]) for at in range(max(len(tokens) - size, 0) + 1))
 
 
-def _sketched(
+def _sketch(
     rows: Rows, columns: Sequence[str], block: NearDuplicates
 ) -> Iterator[tuple[int, list[frozenset[str]], MinHash]]:
     indexes = list(rows)
     for begin in range(0, len(indexes), _CHUNK):
         chunk = indexes[begin : begin + _CHUNK]
         own = [[shingles_of(text_of(rows[at][name]), block.shingle) for name in columns] for at in chunk]
-        tagged = [list(_tagged(parts)) for parts in own]
+        tagged = [list(_tag(parts)) for parts in own]
         yield from zip(chunk, own, MinHash.bulk(tagged, num_perm=block.permutations), strict=True)
 
 
-def _tagged(parts: Sequence[frozenset[str]]) -> Iterator[bytes]:
+def _tag(parts: Sequence[frozenset[str]]) -> Iterator[bytes]:
     """The shingles of all columns, told apart by the column."""
     for number, shingles in enumerate(parts):
         for shingle in shingles:

@@ -12,13 +12,13 @@ from training.clean.verdict import Verdict
 _LOST: Final = re.compile("\ufffd|锟斤拷|锟斤|斤拷")
 
 
-def repaired(text: str) -> str:
-    """The text as it was meant, where that can be told."""
+def repair(text: str) -> str:
+    """The text with its wrong decoding undone, where that is certain; else as it is."""
     fixed: str = ftfy.fix_encoding(text)
     return fixed
 
 
-def unreadable(text: str) -> Verdict | None:
-    """For text that is not what was meant: with how many signs of it."""
+def find_unreadable(text: str) -> Verdict | None:
+    """The verdict on text that was decoded wrongly, with the number of signs of it; None for sound text."""
     signs = len(_LOST.findall(text)) or badness(text)
     return Verdict("mojibake", float(signs), f"{signs} signs of a wrong encoding") if signs else None

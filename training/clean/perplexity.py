@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from training.block import RecipeError
-from training.clean.block import Hard
-from training.tasks.source import pinned
+from training.recipe.block import RecipeError
+from training.recipe.clean import Hard
+from training.tasks.source import pin_source
 
 
 def open_model(block: Hard, beside: Path) -> tuple[Any, Any]:
     """The language model that the block names, and its tokenizer."""
     assert block.model is not None, "without a name there is none to open"
-    source, options = pinned(block.model, block.revision, beside, block.gguf_file)
+    source, options = pin_source(block.model, block.revision, beside, block.gguf_file)
     tokenizer = AutoTokenizer.from_pretrained(source, **options)
     if _start(tokenizer) is None:
         raise RecipeError(f"clean.hard.model: {block.model} has no token that begins or ends a text")
@@ -33,7 +33,7 @@ def encode(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[list[i
     return [[start, *tokens] for tokens in encoded["input_ids"]]
 
 
-def padded(encoded: Sequence[Sequence[int]], device: Any = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
+def pad(encoded: Sequence[Sequence[int]], device: Any = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens and their mask, [batch, the longest]."""
     longest = max(map(len, encoded))
     tokens = torch.tensor([[*one, *[0] * (longest - len(one))] for one in encoded], device=device)
@@ -54,7 +54,7 @@ def perplexities(texts: Sequence[str], model: Any, tokenizer: Any, block: Hard) 
     found = np.empty(len(texts))
     for at in range(0, len(order), block.batch_size):
         picked = order[at : at + block.batch_size]
-        tokens, mask = padded([encoded[index] for index in picked], model.device)
+        tokens, mask = pad([encoded[index] for index in picked], model.device)
         with torch.inference_mode():
             mean = losses(model, tokens, mask).double().sum(1) / mask[:, 1:].sum(1).clamp(min=1)
         found[picked] = mean.exp().cpu().numpy()

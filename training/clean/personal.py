@@ -1,4 +1,4 @@
-"""Personal data in a text, masked: what it was stays visible, whose it was doesn't."""
+"""Masks personal data in texts: which kind it was stays visible, the data itself does not."""
 
 import ipaddress
 import re
@@ -9,7 +9,7 @@ from typing import Final
 import phonenumbers
 from stdnum import iban, luhn
 
-from training.clean.block import Personal
+from training.recipe.clean import Personal
 
 Spans = Callable[[str], Iterator[tuple[int, int]]]
 
@@ -22,8 +22,8 @@ _IP6: Final = re.compile(r"(?<![\w:.])[0-9a-f]{1,4}(?::{1,2}[0-9a-f]{1,4}){2,7}(
 _FEWEST_DIGITS: Final = 7  # of a phone number
 
 
-def masking(kinds: Sequence[Personal], regions: Sequence[str]) -> Callable[[str], str]:
-    """Puts `[email]`, `[phone]`, `[card]`, `[iban]` or `[ip]` in the place of each one of `kinds`.
+def make_mask(kinds: Sequence[Personal], regions: Sequence[str]) -> Callable[[str], str]:
+    """A function that puts `[email]`, `[phone]`, `[card]`, `[iban]` or `[ip]` in the place of each one of `kinds`.
 
     A phone number without a country's code is one if it is valid in one of `regions`.
     """
@@ -32,14 +32,14 @@ def masking(kinds: Sequence[Personal], regions: Sequence[str]) -> Callable[[str]
         "email": _emails, "iban": _ibans, "card": _cards, "ip": _ips, "phone": partial(_phones, regions=regions),
     }  # fmt: skip
 
-    def masked(text: str) -> str:
+    def mask(text: str) -> str:
         for kind, find in finders.items():
             if kind in kinds:
                 for start, end in reversed(list(find(text))):
                     text = f"{text[:start]}[{kind}]{text[end:]}"
         return text
 
-    return masked
+    return mask
 
 
 def _emails(text: str) -> Iterator[tuple[int, int]]:
@@ -49,12 +49,14 @@ def _emails(text: str) -> Iterator[tuple[int, int]]:
 def _ibans(text: str) -> Iterator[tuple[int, int]]:
     for match in _IBAN.finditer(text):
         # What follows may look like more of it; its length is its country's, which the check knows.
-        end = next((end for end in range(match.end(), match.start() + 14, -1) if _whole_iban(text, match, end)), None)
+        end = next(
+            (end for end in range(match.end(), match.start() + 14, -1) if _is_whole_iban(text, match, end)), None
+        )
         if end is not None:
             yield match.start(), end
 
 
-def _whole_iban(text: str, match: re.Match[str], end: int) -> bool:
+def _is_whole_iban(text: str, match: re.Match[str], end: int) -> bool:
     return text[end - 1].isalnum() and bool(iban.is_valid(text[match.start() : end]))
 
 

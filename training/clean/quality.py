@@ -12,10 +12,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from transformers import AutoModel, AutoTokenizer
 
-from training.clean.block import Semantic
 from training.clean.sample import FEWEST, read_sample
 from training.clean.verdict import Verdict
-from training.tasks.source import pinned
+from training.recipe.clean import Semantic
+from training.tasks.source import pin_source
 
 
 class Quality:
@@ -27,7 +27,7 @@ class Quality:
     def __init__(self, block: Semantic, beside: Path, seed: int) -> None:
         texts, marks = read_sample(beside / block.sample)
         self._block = block
-        source, pin = pinned(block.model, block.revision, beside)
+        source, pin = pin_source(block.model, block.revision, beside)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(source, **pin)
         self._bert: Any = AutoModel.from_pretrained(source, **pin).eval().to(_device())
         self._head: Any = LogisticRegression(class_weight="balanced", max_iter=1000, random_state=seed)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from training.clean import duplicates
-from training.clean.block import Rules
-from training.clean.mojibake import repaired, unreadable
-from training.clean.personal import masking
-from training.clean.texts import Row, misplaced, rewritten, whole
+from training.clean.mojibake import find_unreadable, repair
+from training.clean.personal import make_mask
+from training.clean.texts import Row, is_misplaced, join_text, rewrite
 from training.clean.verdict import Rule, Verdict
 from training.clean.wording import block_rule, language_rule, length_rule, read_phrases
 from training.data.compared import Compared
+from training.recipe.clean import Rules
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Ruled:
         }  # fmt: skip
 
 
-def wording(rules: Rules, beside: Path) -> list[Rule]:
+def wording_rules(rules: Rules, beside: Path) -> list[Rule]:
     """The rules on the wording of a text. Raises RecipeError where they cannot be followed."""
     phrases = [*rules.block_list, *(read_phrases(beside / rules.block_file) if rules.block_file else ())]
     found = [length_rule(rules.length)] if rules.length else []
@@ -69,9 +69,9 @@ def apply(
     """Rewrite what is rewritten, and drop what breaks a rule; `held_out` are the other splits' rows."""
     ruled = Ruled(dict(enumerate(rows)))
     _rewrite(ruled, columns, rules)
-    judges = wording(rules, beside)
+    judges = wording_rules(rules, beside)
     for index, row in ruled.kept.items():
-        text = whole(row, columns)
+        text = join_text(row, columns)
         if verdict := next(filter(None, (judge(text) for judge in judges)), None):
             ruled.dropped[index] = verdict
     contradicted = duplicates.conflicts(ruled.kept, compared)
@@ -79,7 +79,7 @@ def apply(
     if rules.conflicts == "drop":
         ruled.dropped.update(contradicted)
     if rules.duplicates:
-        ruled.dropped.update(duplicates.held_out(ruled.kept, held_out, compared))
+        ruled.dropped.update(duplicates.find_held_out(ruled.kept, held_out, compared))
         ruled.dropped.update(duplicates.duplicates(ruled.kept, compared))
     # A table has text only in what was taken along.
     if rules.near_duplicates and (texts := [name for name in columns if name in compared.own]):
@@ -89,19 +89,21 @@ def apply(
 
 def _rewrite(ruled: Ruled, columns: Sequence[str], rules: Rules) -> None:
     """Repair, then mask: repair makes plain what would not be recognised, and what is dropped is masked too."""
-    masks = masking(rules.personal_data, rules.phone_regions)
+    masks = make_mask(rules.personal_data, rules.phone_regions)
     for index, row in ruled.rows.items():
-        mended = rewritten(row, columns, repaired) if rules.mojibake else row
+        mended = rewrite(row, columns, repair) if rules.mojibake else row
         shown = mended if rules.mojibake == "repair" else row
-        masked = rewritten(shown, columns, masks)
+        masked = rewrite(shown, columns, masks)
         ruled.rows[index] = masked
         ruled.repaired += shown != row
         ruled.masked += masked != shown
         for kind in rules.personal_data:
-            ruled.masks[kind] += whole(masked, columns).count(f"[{kind}]") - whole(shown, columns).count(f"[{kind}]")
-        if rules.mojibake and (verdict := unreadable(whole(shown, columns))):
+            ruled.masks[kind] += join_text(masked, columns).count(f"[{kind}]") - join_text(shown, columns).count(
+                f"[{kind}]"
+            )
+        if rules.mojibake and (verdict := find_unreadable(join_text(shown, columns))):
             ruled.dropped[index] = verdict
         elif rules.mojibake == "drop" and mended != row:
             ruled.dropped[index] = Verdict("mojibake", 1.0, "was decoded with the wrong encoding")
-        elif misplaced(masked):
+        elif is_misplaced(masked):
             ruled.dropped[index] = Verdict("answer-misplaced", None, "its answer is not found in its context")

@@ -1,7 +1,6 @@
 """The clean stage: fewer training rows, and better ones; in no row of any split the personal data that it may mask."""
 
 import json
-import shutil
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,18 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from datasets import Dataset, DatasetDict, load_from_disk
+from datasets import Dataset, load_from_disk
 
-from training.block import RecipeError
 from training.clean import bands, rules
-from training.clean.block import Clean
 from training.clean.check import check
 from training.clean.rules import Ruled
-from training.clean.texts import Row, columns_of, whole
+from training.clean.texts import Row, columns_of, join_text
 from training.clean.verdict import Verdict
-from training.data.columns import takes_numbers
 from training.data.compared import Compared
-from training.stage import ROWS, Work
+from training.recipe.block import RecipeError
+from training.recipe.clean import Clean
+from training.stage import Work
 from training.tasks.open import open_task
 
 DROPPED: Final = "dropped.jsonl"
@@ -42,7 +40,7 @@ def run(work: Work) -> dict[str, Any]:
     judging: dict[str, list[Row]] = {name: part.to_list() for name, part in splits.items() if name != TRAIN}
     task = open_task(work.recipe.task)
     compared = Compared(task, work.recipe)
-    numbers = compared.own if takes_numbers(task) else ()
+    numbers = compared.own if task.numeric_rows else ()
     columns = columns_of([name for name in splits[TRAIN].column_names if name not in numbers], block.columns)
     rows = dict(enumerate(before))
     dropped: dict[int, Verdict] = {}
@@ -57,13 +55,15 @@ def run(work: Work) -> dict[str, Any]:
         outcome["held_out"] = {name: _counts(part) for name, part in masked.items()}
         work.say(f"clean: {len(dropped)} of {len(rows)} training rows break a rule")
     for name, judge in _judges(block, work.recipe.folder, work.recipe.seed).items():
-        kept = _kept(rows, dropped)
+        kept = _keep(rows, dropped)
         work.say(f"clean: {name}, {len(kept)} training rows")
-        verdicts, counts = judge([whole(rows[index], columns) for index in kept])
+        verdicts, counts = judge([join_text(rows[index], columns) for index in kept])
         outcome[name] = {**counts, "dropped": _reasons(verdicts)}
         dropped |= {kept[at]: verdict for at, verdict in verdicts.items()}
-    kept = _kept(rows, dropped)
-    left = {TRAIN: [rows[index] for index in kept]} | {name: _left(name, part) for name, part in masked.items()}
+    kept = _keep(rows, dropped)
+    left = {TRAIN: [rows[index] for index in kept]} | {
+        name: _keep_held_out(name, part) for name, part in masked.items()
+    }
     for name, those in left.items():
         if those:  # a split that had none stays as it is
             splits[name] = Dataset.from_list([dict(row) for row in those], splits[name].features)
@@ -71,7 +71,7 @@ def run(work: Work) -> dict[str, Any]:
         file.writelines(_lines(TRAIN, before, rows, dropped, compared))
         for name, part in masked.items():
             file.writelines(_lines(name, judging[name], part.rows, part.dropped, compared))
-    _save(splits, work.folder / ROWS)
+    work.write_rows(splits)
     work.say(f"clean: {len(kept)} of {len(rows)} training rows are left")
     return {"rows": {"before": len(rows), "after": len(kept)}, "dropped": _reasons(dropped), **outcome}
 
@@ -88,15 +88,15 @@ def _judges(block: Clean, beside: Path, seed: int) -> dict[str, Judge]:
     return found
 
 
-def _kept(rows: Mapping[int, Row], dropped: Mapping[int, Verdict]) -> list[int]:
+def _keep(rows: Mapping[int, Row], dropped: Mapping[int, Verdict]) -> list[int]:
     kept = [index for index in rows if index not in dropped]
     if not kept:
         raise RecipeError(f"clean: no training row is left; dropped were {_reasons(dropped)}")
     return kept
 
 
-def _left(name: str, part: Ruled) -> list[Row]:
-    """Of a split that the model is judged by."""
+def _keep_held_out(name: str, part: Ruled) -> list[Row]:
+    """The rows of a held-out split that are not dropped. Raises RecipeError where none is left."""
     left = list(part.kept.values())
     if part.rows and not left:
         raise RecipeError(
@@ -126,9 +126,3 @@ def _lines(
     for index, verdict in sorted(dropped.items()):
         line = {"id": compared.id(before[index]), "split": split, "index": index, **asdict(verdict), "row": rows[index]}
         yield json.dumps(line, ensure_ascii=False, default=lambda data: b64encode(data).decode()) + "\n"
-
-
-def _save(splits: DatasetDict, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    # A split without rows would be written in no file at all, which cannot be read back.
-    splits.save_to_disk(str(folder), num_shards={name: None if len(part) else 1 for name, part in splits.items()})

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Final
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 
 FEWEST: Final = 5  # of each quality
 _QUALITY: Final = {"0": 0, "1": 1}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from training.block import RecipeError, nearest
+from training.recipe.block import RecipeError, nearest
 
 Row = Mapping[str, Any]
 
@@ -39,14 +39,14 @@ def text_of(value: Any) -> str:
             return " ".join(value)
 
 
-def whole(row: Row, columns: Sequence[str]) -> str:
+def join_text(row: Row, columns: Sequence[str]) -> str:
     """All text of a row."""
     return "\n".join(text_of(row[name]) for name in columns)
 
 
-def rewritten(row: Row, columns: Sequence[str], change: Callable[[str], str]) -> dict[str, Any]:
+def rewrite(row: Row, columns: Sequence[str], change: Callable[[str], str]) -> dict[str, Any]:
     """The row with every piece of its text changed, and its answers with it."""
-    new = {**row, **{name: _changed(row[name], change) for name in columns}}
+    new = {**row, **{name: _change(row[name], change) for name in columns}}
     if "answers" in row and new["context"] != row["context"]:
         answers = row["answers"]
         starts = [len(change(row["context"][:start])) for start in answers["answer_start"]]
@@ -54,7 +54,7 @@ def rewritten(row: Row, columns: Sequence[str], change: Callable[[str], str]) ->
     return new
 
 
-def misplaced(row: Row) -> bool:
+def is_misplaced(row: Row) -> bool:
     """Whether an answer is not where in its context it is said to be."""
     if "answers" not in row:
         return False
@@ -62,7 +62,7 @@ def misplaced(row: Row) -> bool:
     return not all(row["context"].startswith(text, start) for text, start in answers)
 
 
-def _changed(value: Any, change: Callable[[str], str]) -> Any:
+def _change(value: Any, change: Callable[[str], str]) -> Any:
     match value:
         case None:
             return None

@@ -14,9 +14,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from training.block import RecipeError
-from training.clean.block import Hard
-from training.clean.perplexity import encode, losses, padded, perplexities
+from training.clean.perplexity import encode, losses, pad, perplexities
+from training.recipe.block import RecipeError
+from training.recipe.clean import Hard
 
 VOCABULARY: Final = 4096
 FEWEST: Final = 20  # times that a piece must be there to be a token: what is learned of rarer ones is nothing
@@ -40,7 +40,7 @@ def cross_perplexities(texts: Sequence[str], block: Hard, seed: int) -> NDArray[
     for fold in range(block.folds):
         scored = order[fold :: block.folds]
         hidden = set(scored)
-        model = _trained([texts[index] for index in order if index not in hidden], tokenizer, block, seed + fold)
+        model = _train([texts[index] for index in order if index not in hidden], tokenizer, block, seed + fold)
         found[scored] = perplexities([texts[index] for index in scored], model, tokenizer, block)
     return found
 
@@ -61,7 +61,7 @@ def _tokenizer(texts: Sequence[str]) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=pairs, eos_token=_END)
 
 
-def _trained(texts: Sequence[str], tokenizer: Any, block: Hard, seed: int) -> Any:
+def _train(texts: Sequence[str], tokenizer: Any, block: Hard, seed: int) -> Any:
     encoded = encode(texts, tokenizer, block.max_length)
     shuffle = random.Random(seed)
     with torch.random.fork_rng():
@@ -84,7 +84,7 @@ def _trained(texts: Sequence[str], tokenizer: Any, block: Hard, seed: int) -> An
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps + 1)
     for _ in range(block.epochs):
         for batch in _batches(encoded, shuffle):
-            tokens, mask = padded(batch, model.device)
+            tokens, mask = pad(batch, model.device)
             loss = losses(model, tokens, mask).sum() / mask[:, 1:].sum()
             optimizer.zero_grad()
             loss.backward()
@@ -95,7 +95,7 @@ def _trained(texts: Sequence[str], tokenizer: Any, block: Hard, seed: int) -> An
 
 
 def _batches(encoded: Sequence[list[int]], shuffle: random.Random) -> list[list[list[int]]]:
-    """Of like length each, in no order; those of equal length mixed anew each time."""
+    """Batches of texts of similar length, in random order; texts of equal length are shuffled each time."""
     order = sorted(encoded, key=lambda one: (len(one), shuffle.random()))
     batches = [order[at : at + BATCH] for at in range(0, len(order), BATCH)]
     shuffle.shuffle(batches)

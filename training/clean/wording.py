@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from training.block import RecipeError
-from training.clean.block import Language, Length
 from training.clean.verdict import Rule, Verdict
+from training.recipe.block import RecipeError
+from training.recipe.clean import Language, Length
 
 HAN: Final = "\u3400-\u9fff\uf900-\ufaff"
 _LETTER: Final = rf"[^\W{HAN}]"  # of a script that puts spaces between words
@@ -48,7 +48,7 @@ def language_rule(wanted: Language) -> Rule:
 
 def block_rule(phrases: Sequence[str]) -> Rule:
     """Drops what has one of the words or phrases, whatever its case; in scripts with spaces as whole words."""
-    pattern = re.compile("|".join(_bounded(phrase) for phrase in phrases), re.IGNORECASE)
+    pattern = re.compile("|".join(_bound(phrase) for phrase in phrases), re.IGNORECASE)
 
     def judge(text: str) -> Verdict | None:
         found = pattern.search(text)
@@ -69,7 +69,7 @@ def read_phrases(path: Path) -> list[str]:
     return phrases
 
 
-def _bounded(phrase: str) -> str:
+def _bound(phrase: str) -> str:
     before = rf"(?<!{_LETTER})" if re.match(_LETTER, phrase[0]) else ""
     after = rf"(?!{_LETTER})" if re.match(_LETTER, phrase[-1]) else ""
     return before + re.escape(phrase) + after

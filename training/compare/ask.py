@@ -1,6 +1,5 @@
 """Asks the version that serves now for its answers to the same rows."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,8 +7,11 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.block import Against
-from training.tasks.base import Arrays, Model, Run, Task
+from training.data.columns import TEXT, kind_of
+from training.recipe.evaluate import Against
+from training.tasks.base import Arrays, Model, Task
+from wire.tasks.contract import Contract, NotComparable
+from wire.tasks.table import task_named
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -73,41 +75,40 @@ class Service:
         return outputs
 
 
-def ask(block: Against, name: str, task: Task, model: Model, run: Run, rows: "Dataset") -> tuple[str, list[Any]]:
+def ask(block: Against, name: str, task: Task, model: Model, rows: "Dataset") -> tuple[str, list[Any]]:
     """The number of the version that serves, and its predictions for `rows`.
 
-    The rows are sent as the task would have them sent to `model`, of which `run` is a variant. Raises ServingUnknown.
+    The rows are sent as the task would have them sent to `model`. Raises ServingUnknown.
     """
     with httpx.Client(base_url=block.url, timeout=TIMEOUT) as client:
         service = Service(client, block.model or name, block.alias)
         try:
-            predictions = _asked(service, task, model, run, rows)
+            predictions = _predict(service, task, model, rows)
+        except NotComparable as error:
+            raise ServingUnknown(str(error)) from error
         except (IndexError, KeyError, ValueError) as error:  # it was trained for other labels, or for something else
             raise ServingUnknown(f"its answers are not such as the new model gives: {error!r}") from error
         assert service.version is not None  # it has answered
         return service.version, predictions
 
 
-def _asked(service: Service, task: Task, model: Model, run: Run, rows: "Dataset") -> list[Any]:
-    match task.serving(model)["task"]:
-        case "tensors" | "tabular":
-            return task.predict(service.run, model, rows)
-        case "text-classification":
-            asked = [given for given, _ in task.golden(run, model, rows)]
-            return [_scores(str(row), model.labels) for row in service.rows(asked)]
-        case "sentence-embedding":
-            texts = [*rows["text"], *rows["text_pair"]]
-            asked = [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [text]} for text in texts]
-            return list(np.stack(np.split(np.array(list(service.rows(asked)), np.float64), 2), axis=1))
-        case other:
-            raise ServingUnknown(f"the answers of a {other} model are in no form that could be measured here")
+def _predict(service: Service, task: Task, model: Model, rows: "Dataset") -> list[Any]:
+    served = task_named(task.served_as)
+    if not served.takes_text:
+        return task.predict(service.run, model, rows)
+    if not served.comparable:
+        raise NotComparable(f"the answers of a {served.name} model are in no form that could be measured here")
+    columns = [column for column in task.columns if kind_of(column, task) is TEXT]
+    answers = [_of_texts(service, served, model, rows[column]) for column in columns]
+    if len(answers) == 1:
+        return answers[0]
+    return [np.array(several, np.float64) for several in zip(*answers, strict=True)]
 
 
-def _scores(row: str, labels: Sequence[str]) -> dict[str, float]:
-    scores = {entry["label"]: entry["score"] for entry in json.loads(row)}
-    if set(scores) != set(labels):
-        raise ServingUnknown(f"it tells {', '.join(sorted(scores))} apart, the new model {', '.join(sorted(labels))}")
-    return {label: float(scores[label]) for label in labels}
+def _of_texts(service: Service, served: Contract, model: Model, texts: Sequence[str]) -> list[Any]:
+    (tensor,) = served.inputs
+    asked = [{"name": tensor.name, "datatype": tensor.datatype, "shape": [1], "data": [text]} for text in texts]
+    return [served.prediction(row.tolist(), model.labels) for row in service.rows(asked)]
 
 
 def _array(output: Mapping[str, Any]) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from training.compare.ask import ServingUnknown, ask
 from training.evaluate.intervals import differences, intervals
-from training.evaluate.run import judged_on, measured, told
+from training.evaluate.run import as_json, load_judged_rows, measure_on
 from training.export.run import ARTIFACT
 from training.export.session import session
 from training.export.variants import FILES
@@ -19,21 +19,21 @@ def run(work: Work) -> dict[str, Any]:
     """
     recipe, block = work.recipe, work.recipe.evaluate
     assert block.against is not None  # the stage is left out otherwise
-    task, rows = open_task(recipe.task), judged_on(work)
+    task, rows = open_task(recipe.task), load_judged_rows(work)
     model = task.load(work.inputs["train"] / "model")
     served = session(work.inputs["export"] / ARTIFACT / FILES[work.outcomes["export"]["served"]])
     where = {"url": block.against.url, "alias": block.against.alias, "model": block.against.model or recipe.name}
     work.say(f"compare: {where['model']} {where['alias']} at {where['url']}, on {len(rows)} rows")
     try:
-        version, theirs = ask(block.against, recipe.name, task, model, served, rows)
+        version, theirs = ask(block.against, recipe.name, task, model, rows)
     except ServingUnknown as error:
         work.say(f"compare: not compared, {error}")
         return {**where, "unknown": str(error)}
     settings = len(rows), block.resamples, block.confidence, recipe.seed
-    mine, old = measured(task, task.predict(served, model, rows), rows), measured(task, theirs, rows)
+    mine, old = measure_on(task, task.predict(served, model, rows), rows), measure_on(task, theirs, rows)
     return {
         **where,
         "version": int(version),
-        "metrics": told(intervals(old, *settings)),
-        "differences": told(differences(mine, old, *settings)),
+        "metrics": as_json(intervals(old, *settings)),
+        "differences": as_json(differences(mine, old, *settings)),
     }

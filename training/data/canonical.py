@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,15 +10,6 @@ from typing import Any, Final
 Row = Mapping[str, Any]
 
 LABEL: Final = "label"
-_WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]*)\.0+")
-
-
-def plain(value: Any) -> str:
-    """A label as a string: 1, 1.0, "1" and "1.0" are the same one, so are true and "True"; "1.10" and "007" stay."""
-    text = json.dumps(value) if isinstance(value, bool | int | float) else str(value)
-    if text in ("True", "False"):
-        return text.lower()
-    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
 def row_id(row: Row) -> str:
@@ -40,7 +30,7 @@ def fingerprint(rows: Iterable[Row]) -> str:
 
 def normal(row: Row) -> str:
     """The same for rows that differ only in case, spacing, or how Unicode writes the same characters."""
-    return _digest({name: _folded(value) for name, value in row.items() if value is not None})
+    return _digest({name: _fold(value) for name, value in row.items() if value is not None})
 
 
 def _digest(row: Row) -> str:
@@ -66,14 +56,14 @@ def _form(value: Any) -> Any:
     return value
 
 
-def _folded(value: Any) -> Any:
+def _fold(value: Any) -> Any:
     match value:
         case str():
             return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
         case list() | tuple():
-            return [_folded(inner) for inner in value]
+            return [_fold(inner) for inner in value]
         case {"path": _, "bytes": _}:
             return value
         case Mapping():
-            return {name: _folded(inner) for name, inner in value.items()}
+            return {name: _fold(inner) for name, inner in value.items()}
     return value

@@ -2,19 +2,22 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from training.data.canonical import plain
 from training.data.media import audio, image
-from training.data.value import Missing, called, require_text, short
+from training.data.value import Missing, name_kind, require_text, short
+from training.recipe.labels import as_text
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
     from training.tasks.base import Task
 
+_NO_NUMBER: Final = ("", "na", "n/a", "null", "none", "nil", "-", "?")  # as spreadsheets and databases write it
+_GROUPED: Final = re.compile(r"\s*[-+]?[0-9]+([.,'\s][0-9]+)+\s*")
 Convert = Callable[[Any, Path], Any]  # the value and the folder that it was found in
 
 
@@ -28,14 +31,9 @@ class Kind:
 
 def kind_of(column: str, task: "Task") -> Kind | None:
     """What a column of a task holds; None where it may be anything."""
-    if takes_numbers(task):
+    if task.numeric_rows:
         return LABEL if column == "label" else NUMBER
     return _KINDS.get(column)
-
-
-def takes_numbers(task: "Task") -> bool:
-    """Whether the task's rows are numbers, in columns that `model.config.columns` names."""
-    return task.name.startswith("tabular")
 
 
 def one_label(task: "Task") -> bool:
@@ -43,17 +41,17 @@ def one_label(task: "Task") -> bool:
 
     A few numbers do not settle a label as a text or an image does: equal ones with others are no mistake.
     """
-    return "label" in task.columns and not takes_numbers(task)
+    return "label" in task.columns and not task.numeric_rows
 
 
 def own_columns(task: "Task", recipe: "Recipe") -> list[str]:
     """The columns that the task works with; a recipe may take others along."""
-    return [*task.columns, *(recipe.model.config.get("columns", ()) if takes_numbers(task) else ())]
+    return [*task.columns, *(recipe.model.config.get("columns", ()) if task.numeric_rows else ())]
 
 
 def _text(value: Any, folder: Path) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"is {called(value)}, {short(value)}, where a text is wanted")
+        raise ValueError(f"is {name_kind(value)}, {short(value)}, where a text is wanted")
     if not value.strip():
         raise Missing("is empty")
     return value
@@ -63,19 +61,20 @@ def _label(value: Any, folder: Path) -> str:
     if isinstance(value, float) and math.isnan(value):
         raise Missing("is missing")
     if not isinstance(value, str | int | float):
-        raise ValueError(f"is {called(value)}, {short(value)}, where a label is wanted")
-    if not (label := plain(value).strip()):
+        raise ValueError(f"is {name_kind(value)}, {short(value)}, where a label is wanted")
+    if not (label := as_text(value).strip()):
         raise Missing("is empty")
     return label
 
 
 def _number(value: Any, folder: Path) -> float:
-    if isinstance(value, str) and not value.strip():
-        raise Missing("is empty")
+    if isinstance(value, str) and value.strip().lower() in _NO_NUMBER:
+        raise Missing(f"is {value.strip()!r}" if value.strip() else "is empty")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"is {called(value)}, {short(value)}, where a number is wanted") from None
+        hint = ": write it with a point, and nothing between the thousands" if _GROUPED.fullmatch(str(value)) else ""
+        raise ValueError(f"is {name_kind(value)}, {short(value)}, where a number is wanted{hint}") from None
     if not math.isfinite(number):
         raise Missing(f"is {number}")
     return number
@@ -83,9 +82,9 @@ def _number(value: Any, folder: Path) -> float:
 
 def _list(of: Convert) -> Convert:
     def convert(value: Any, folder: Path) -> list[Any]:
-        value = _parsed(value)
+        value = _parse(value)
         if not isinstance(value, list):
-            raise ValueError(f"is {called(value)}, {short(value)}, where a list is wanted")
+            raise ValueError(f"is {name_kind(value)}, {short(value)}, where a list is wanted")
         if not value:
             raise Missing("is empty")
         return [of(one, folder) for one in value]
@@ -114,7 +113,7 @@ def _boxes(value: Any, folder: Path) -> dict[str, list[Any]]:
 
 
 def _lists(value: Any, *names: str) -> list[list[Any]]:
-    value = _parsed(value)
+    value = _parse(value)
     if not isinstance(value, dict) or not set(names) <= value.keys():
         raise ValueError(f"is {short(value)}, where an object with {' and '.join(names)} is wanted")
     for name in names:
@@ -130,7 +129,7 @@ def _box(value: Any, folder: Path) -> list[float]:
     return box
 
 
-def _parsed(value: Any) -> Any:
+def _parse(value: Any) -> Any:
     """Lists and objects are JSON where a file's cells can only be text."""
     if not isinstance(value, str):
         return value
@@ -143,7 +142,7 @@ def _parsed(value: Any) -> Any:
 
 
 def _feature(name: str) -> Callable[[], Any]:
-    def made() -> Any:
+    def make() -> Any:
         from datasets import Image, List, Value
 
         return {
@@ -158,7 +157,7 @@ def _feature(name: str) -> Callable[[], Any]:
             "audio": {"path": Value("string"), "bytes": Value("binary")},  # as datasets.Audio, which wants torchcodec
         }[name]
 
-    return made
+    return make
 
 
 TEXT: Final = Kind(_text, _feature("string"))

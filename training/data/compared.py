@@ -7,7 +7,7 @@ from training.data.canonical import Row, normal, row_id
 from training.data.columns import own_columns
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
     from training.tasks.base import Task
 
 
@@ -22,15 +22,15 @@ class Compared:
         return row_id(self._part(row))
 
     def row(self, row: Row) -> str:
-        """The same for rows that are the same."""
+        """A key that is the same for rows that are the same."""
         return normal(self._part(row))
 
-    def asked(self, row: Row) -> str:
-        """The same for rows that ask the same of a model, whatever they want for an answer."""
-        return normal(self.task.asked(self._part(row)))
+    def question(self, row: Row) -> str:
+        """A key that is the same for rows with the same question to a model, whatever the answer."""
+        return normal(self.task.question(self._part(row)))
 
     def but(self, row: Row, columns: Sequence[str]) -> str:
-        """The same for rows that differ in `columns` alone."""
+        """A key that is the same for rows that differ in `columns` alone."""
         return normal({name: value for name, value in self._part(row).items() if name not in columns})
 
     def _part(self, row: Row) -> dict[str, Any]:

@@ -1,28 +1,33 @@
-"""What the files that a recipe names are at this moment: a changed file is a changed input."""
+"""Hashes the files that a recipe names, so that a changed file is a changed input."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.artifact import sha256
-from training.block import RecipeError
-from training.data.block import PIP, DatasetBlock
-from training.data.source import PACKAGE, local
+from storage.hashing import sha256_of
+from training.data.source import local
+from training.recipe.block import RecipeError, all_of
+from training.recipe.data import PIP, DatasetBlock
+from training.recipe.package import PACKAGE
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 def digests(recipe: "Recipe") -> dict[str, str]:
     """The sha256 of every file that the recipe's data sets name; for what is fetched, what pins it."""
     found: dict[str, str] = {}
-    for block in recipe.datasets:
-        for path in (*block.paths, *((block.annotations,) if block.annotations else ())):
-            found.update(_digests(path, block, recipe))
+    all_of(
+        *(
+            lambda path=path, block=block: found.update(_digests(path, block, recipe))
+            for block in recipe.datasets
+            for path in (*block.paths, *((block.annotations,) if block.annotations else ()))
+        )
+    )
     return found
 
 
-def named(block: Any, beside: Path) -> dict[str, str]:
+def hash_named(block: Any, beside: Path) -> dict[str, str]:
     """The sha256 of every file, or file in a folder, that a block names anywhere: models, samples, lists of words."""
     found: dict[str, str] = {}
     for text in sorted(set(_texts(block))):
@@ -43,7 +48,7 @@ def _digests(path: str, block: DatasetBlock, recipe: "Recipe") -> dict[str, str]
 
 
 def _of(path: str, files: list[Path]) -> dict[str, str]:
-    return {f"{path}: {number} {file.name}": sha256(file) for number, file in enumerate(files)}
+    return {f"{path}: {number} {file.name}": sha256_of(file) for number, file in enumerate(files)}
 
 
 def _texts(block: Any) -> Iterator[str]:

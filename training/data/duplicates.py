@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from training.data.block import SplitName
 from training.data.canonical import LABEL
 from training.data.columns import one_label
 from training.data.compared import Compared
 from training.data.rows import Dropped, Found
+from training.recipe.data import SplitName
 
 # Where the data say which rows judge, those stay and their copies do not train.
 _ORDER: Final[tuple[SplitName | None, ...]] = ("test", "validation", None, "train")
@@ -25,12 +25,12 @@ def deduplicate(rows: Sequence[Found], compared: Compared) -> tuple[list[Found],
     reasons: Reasons = {}
     if one_label(compared.task):
         for group in _groups([found.asked for found in rows]):
-            reasons |= _contradicting(rows, group) or _copies(rows, group)
+            reasons |= _find_contradictions(rows, group) or _find_copies(rows, group)
     else:
         for group in _groups([compared.row(found.row) for found in rows]):
-            reasons |= _copies(rows, group)
+            reasons |= _find_copies(rows, group)
         for group in _groups([found.asked for found in rows]):
-            reasons = _judging(rows, group) | reasons
+            reasons = _find_held_out(rows, group) | reasons
     kept = [found for index, found in enumerate(rows) if index not in reasons]
     dropped = [Dropped(rows[at].source, rows[at].number, rows[at].row, *why) for at, why in sorted(reasons.items())]
     return kept, dropped
@@ -48,20 +48,20 @@ def _first(rows: Sequence[Found], group: Sequence[int]) -> int:
     return min(group, key=lambda index: _ORDER.index(rows[index].split))
 
 
-def _contradicting(rows: Sequence[Found], group: Sequence[int]) -> Reasons:
+def _find_contradictions(rows: Sequence[Found], group: Sequence[int]) -> Reasons:
     split = rows[_first(rows, group)].split
     labels = sorted({rows[index].row[LABEL] for index in group if rows[index].split == split})
     why = ("contradiction", f"the same input has the labels {', '.join(labels)}")
     return dict.fromkeys(group, why) if len(labels) > 1 else {}
 
 
-def _copies(rows: Sequence[Found], group: Sequence[int]) -> Reasons:
+def _find_copies(rows: Sequence[Found], group: Sequence[int]) -> Reasons:
     first = _first(rows, group)
     why = ("duplicate", f"the same as {_where(rows[first])}")
     return {index: why for index in group if index != first}
 
 
-def _judging(rows: Sequence[Found], group: Sequence[int]) -> Reasons:
+def _find_held_out(rows: Sequence[Found], group: Sequence[int]) -> Reasons:
     first = rows[_first(rows, group)]
     if first.split not in ("test", "validation"):
         return {}

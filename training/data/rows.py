@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from training.data.block import SplitName
+from training.recipe.data import SplitName
 
 Numbered = tuple[int, dict[str, Any]]  # as it was read, with its line or its place in the file, from one
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from datasets import Dataset, DatasetDict, Features
 
-from training.block import RecipeError
 from training.data.canonical import LABEL, fingerprint
 from training.data.columns import kind_of
 from training.data.compared import Compared
@@ -18,13 +16,15 @@ from training.data.duplicates import deduplicate
 from training.data.gather import gather
 from training.data.rows import Dropped, Found
 from training.data.split import split
-from training.stage import ROWS, Work
+from training.recipe.block import RecipeError
+from training.stage import Work
 from training.tasks.open import open_task
 
 if TYPE_CHECKING:
     from training.tasks.base import Task
 
 DROPPED: Final = "dropped.jsonl"
+_REASONS: Final = 5  # of rows that are left out, which a line names
 
 
 def run(work: Work) -> dict[str, Any]:
@@ -40,12 +40,11 @@ def run(work: Work) -> dict[str, Any]:
     splits = split(rows, recipe.split, recipe.seed)
     counts = {name: len(found) for name, found in splits.items()}
     work.say(f"{len(rows)} of {gathered.read} rows: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+    if lacking := [one for one in gathered.dropped if one.kind == "missing"]:
+        work.say(_describe_lacking(lacking, gathered.read, task))
 
     features = _features(rows, task)
-    table = DatasetDict({name: _dataset(found, features) for name, found in splits.items()})
-    shutil.rmtree(work.folder / ROWS, ignore_errors=True)  # of a run that was killed
-    # A split without rows would be written in no file at all, which cannot be read back.
-    table.save_to_disk(work.folder / ROWS, num_shards={name: None if len(part) else 1 for name, part in table.items()})
+    work.write_rows(DatasetDict({name: _dataset(found, features) for name, found in splits.items()}))
     _write(work.folder / DROPPED, dropped)
     return {
         "fingerprint": fingerprint(found.row for found in gathered.rows),
@@ -58,6 +57,14 @@ def run(work: Work) -> dict[str, Any]:
         "answers_without_a_row": gathered.unanswered,
         "unused_columns": sorted(gathered.unused),
     }
+
+
+def _describe_lacking(lacking: Sequence[Dropped], read: int, task: "Task") -> str:
+    """A warning of what dropped rows lacked: a model trained without such rows may be asked about them all the same."""
+    reasons = Counter(one.reason for one in lacking).most_common(_REASONS)
+    told = ", ".join(f"{reason} in {count}" for reason, count in reasons)
+    hint = ": fill them in, or take the column out of model.config.columns" if task.numeric_rows else ""
+    return f"warning: {len(lacking)} of {read} rows are left out: {told}{hint}"
 
 
 def _features(rows: Sequence[Found], task: "Task") -> Features:
@@ -88,8 +95,8 @@ def _write(path: Path, dropped: Sequence[Dropped]) -> None:
     with path.open("w") as file:
         for one in dropped:
             where = {"source": one.source, "number": one.number, "kind": one.kind, "reason": one.reason}
-            file.write(json.dumps({**where, "row": one.row}, ensure_ascii=False, default=_shown) + "\n")
+            file.write(json.dumps({**where, "row": one.row}, ensure_ascii=False, default=_show) + "\n")
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     return f"sha256 {hashlib.sha256(value).hexdigest()}" if isinstance(value, bytes) else str(value)

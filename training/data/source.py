@@ -1,12 +1,11 @@
 """Where a recipe's data lie: in files, in an installed package, in a package to download, or on the hub."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
+from training.recipe.package import PACKAGE, in_package
 
-PACKAGE: Final = "package:"
 FORMATS: Final = {
     ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
     ".txt": "text",
@@ -34,7 +33,7 @@ def local(path: str, beside: Path) -> list[Path] | None:
 def place(path: str, beside: Path) -> Path | None:
     """The file, the folder or the pattern of files that `path` names; None for a name on the hub."""
     if path.startswith(PACKAGE):
-        return _in_package(path)
+        return _find_in_package(path)
     found = beside / Path(path).expanduser()
     if found.exists() or any(sign in found.name for sign in _PATTERN):
         return found
@@ -48,12 +47,8 @@ def format_of(file: Path) -> str | None:
     return FORMATS.get((file.with_suffix("") if file.suffix == ".gz" else file).suffix.lower())
 
 
-def _in_package(path: str) -> Path:
-    package, _, inner = path.removeprefix(PACKAGE).partition("/")
-    spec = find_spec(package)  # found, not imported: data files need no working code beside them
-    if spec is None or spec.origin is None:
-        raise RecipeError(f"datasets: {path}: the package {package.replace('_', '-')} is not installed")
-    found = Path(spec.origin).parent / inner
+def _find_in_package(path: str) -> Path:
+    found = in_package(path, f"datasets: {path}")
     if not found.exists() and not any(sign in found.name for sign in _PATTERN):
-        raise RecipeError(f"datasets: {path}: the package has no {inner}")
+        raise RecipeError(f"datasets: {path}: the package has no {path.partition('/')[2]}")
     return found

@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from training.block import RecipeError
-from training.data.block import Split, SplitName
 from training.data.canonical import LABEL
 from training.data.rows import Found
+from training.recipe.block import RecipeError
+from training.recipe.data import Split, SplitName
 
 if TYPE_CHECKING:
     from training.tasks.base import Task
@@ -33,7 +33,7 @@ def split(rows: Sequence[Found], block: Split, seed: int) -> dict[SplitName, lis
     strata: defaultdict[str, list[list[int]]] = defaultdict(list)
     for unit in units.values():
         strata[str(rows[unit[0]].row.get(LABEL)) if block.stratify else ""].append(unit)
-    drawn = _drawn(strata, shares, seed)
+    drawn = _draw(strata, shares, seed)
     by_name: dict[SplitName, list[Found]] = {name: [] for name in NAMES}
     for at, found in enumerate(rows):
         by_name[found.split or drawn.get(at, "train")].append(found)
@@ -75,7 +75,7 @@ def require_measurable(labels: Mapping[str, Mapping[str, int]], needed: Mapping[
             ) from error
 
 
-def _drawn(strata: Mapping[str, list[list[int]]], shares: Mapping[SplitName, float], seed: int) -> dict[int, SplitName]:
+def _draw(strata: Mapping[str, list[list[int]]], shares: Mapping[SplitName, float], seed: int) -> dict[int, SplitName]:
     """Where each drawn row goes. Each stratum gives its part, as nearly as whole units can, and keeps one at least."""
     drawn: dict[int, SplitName] = {}
     draw = random.Random(seed)
@@ -86,13 +86,13 @@ def _drawn(strata: Mapping[str, list[list[int]]], shares: Mapping[SplitName, flo
         rows = sum(map(len, left))
         for into, share in shares.items():
             wanted[into] += share * rows
-            taken, left = _taken(left, round(wanted[into] - given[into]))
+            taken, left = _take(left, round(wanted[into] - given[into]))
             given[into] += len(taken)
             drawn.update(dict.fromkeys(taken, into))
     return drawn
 
 
-def _taken(units: Sequence[list[int]], count: int) -> tuple[list[int], list[list[int]]]:
+def _take(units: Sequence[list[int]], count: int) -> tuple[list[int], list[list[int]]]:
     """The rows of the first units that bring them nearer to `count`, and the other units: one at least."""
     taken: list[int] = []
     left: list[list[int]] = []

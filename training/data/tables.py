@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from training.block import RecipeError
-from training.data.block import SplitName
 from training.data.hub import SPLITS, for_load_dataset
 from training.data.source import format_of
+from training.recipe.block import RecipeError
+from training.recipe.data import SplitName
 
 _UNTYPED: Final = ("csv", "json", "jsonl", "text")  # Parquet says its types, and datasets knows its classes by name
 _BESIDE: Final = ("readme", "license", "licence", "notice")
@@ -19,7 +19,7 @@ _BESIDE: Final = ("readme", "license", "licence", "notice")
 
 def format_in(folder: Path, options: Mapping[str, Any]) -> str | None:
     """The format that all tables in a folder have; None where `datasets` is to open it."""
-    formats = {format_of(file) for file in _shown(folder) if not _is_beside(file)}
+    formats = {format_of(file) for file in _list_visible(folder) if not _is_beside(file)}
     (only,) = formats if len(formats) == 1 else (None,)
     return only if only in _UNTYPED and not for_load_dataset(options) else None
 
@@ -30,14 +30,14 @@ def tables(folder: Path, split: SplitName | None, every: bool) -> dict[Path, Spl
     So do `valid/a.csv` and `test-1.csv`; where all paths say the same one, that says nothing. Raises RecipeError where
     a path says two.
     """
-    files = [file for file in _shown(folder) if every or not _is_beside(file)]
+    files = [file for file in _list_visible(folder) if every or not _is_beside(file)]
     if split is not None:
         return dict.fromkeys(files, split)
     found = {file: _split_of(file, folder) for file in files}
     return found if len(set(found.values())) > 1 else dict.fromkeys(found)
 
 
-def _shown(folder: Path) -> list[Path]:
+def _list_visible(folder: Path) -> list[Path]:
     return [
         file
         for file in sorted(folder.rglob("*"))

@@ -13,7 +13,7 @@ class Missing(ValueError):
         self.kind = kind
 
 
-def called(value: Any) -> str:
+def name_kind(value: Any) -> str:
     """The kind of thing that it is."""
     names: Mapping[type, str] = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
     return names.get(type(value), f"a {type(value).__name__}")

@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from datasets import Dataset, load_from_disk
 
-from training.block import RecipeError
 from training.data.canonical import LABEL, fingerprint
 from training.evaluate import classes
-from training.evaluate.generated import signatures
 from training.evaluate.intervals import Interval, Measure, intervals
 from training.export.run import ARTIFACT
 from training.export.session import session
 from training.export.variants import FILES
+from training.recipe.block import RecipeError
 from training.stage import Work
 from training.tasks.base import Run, Task
+from training.tasks.generated import signatures
 from training.tasks.open import open_task
 
 TORCH: Final = "torch"
@@ -27,7 +27,7 @@ def run(work: Work) -> dict[str, Any]:
     """The metrics of every variant with their intervals; of the one that serves, what it gets wrong."""
     recipe, block = work.recipe, work.recipe.evaluate
     task = open_task(recipe.task)
-    rows = judged_on(work)
+    rows = load_judged_rows(work)
     model = task.load(work.inputs["train"] / "model")
     artifact, exported = work.inputs["export"] / ARTIFACT, work.outcomes["export"]
     runs = {TORCH: task.eager(model), **_variants(artifact, exported["variants"])}
@@ -36,12 +36,12 @@ def run(work: Work) -> dict[str, Any]:
     for name, one in runs.items():
         work.say(f"evaluate: {name} on {len(rows)} rows")
         predictions[name] = task.predict(one, model, rows)
-        measure = measured(task, predictions[name], rows)
-        metrics[name] = told(intervals(measure, len(rows), block.resamples, block.confidence, recipe.seed))
+        measure = measure_on(task, predictions[name], rows)
+        metrics[name] = as_json(intervals(measure, len(rows), block.resamples, block.confidence, recipe.seed))
     served = exported["served"]
     return {
         "rows": len(rows),
-        "rows_digest": fingerprint(_undecoded(rows)),
+        "rows_digest": fingerprint(_undecode(rows)),
         "metric": task.metric,
         "higher_is_better": task.higher_is_better,
         "confidence": block.confidence,
@@ -51,8 +51,8 @@ def run(work: Work) -> dict[str, Any]:
     }
 
 
-def judged_on(work: Work) -> Dataset:
-    """Those that the recipe has the model judged on. Raises RecipeError where it can't be judged on these."""
+def load_judged_rows(work: Work) -> Dataset:
+    """The test rows that the recipe has the model judged on. Raises RecipeError where no metric is defined on them."""
     rows, count = load_from_disk(str(work.rows))["test"], work.recipe.evaluate.rows
     rows = rows if count is None else rows.select(range(min(count, len(rows))))
     if LABEL in rows.column_names:
@@ -63,8 +63,8 @@ def judged_on(work: Work) -> Dataset:
     return rows
 
 
-def measured(task: Task, predictions: Sequence[Any], rows: Dataset) -> Measure:
-    """The metrics of these predictions on whichever rows are asked for."""
+def measure_on(task: Task, predictions: Sequence[Any], rows: Dataset) -> Measure:
+    """A function from row numbers to the metrics of these predictions on those rows."""
 
     def measure(picked: Sequence[int]) -> dict[str, float]:
         return task.measure([predictions[index] for index in picked], rows.select(picked))
@@ -72,8 +72,8 @@ def measured(task: Task, predictions: Sequence[Any], rows: Dataset) -> Measure:
     return measure
 
 
-def _undecoded(rows: Dataset) -> Dataset:
-    """With images and sounds as the bytes that they were read from."""
+def _undecode(rows: Dataset) -> Dataset:
+    """The rows with images and sounds as the bytes that they were read from."""
     for name, feature in rows.features.items():
         if hasattr(feature, "decode"):
             rows = rows.cast_column(name, type(feature)(decode=False))
@@ -99,6 +99,6 @@ def details(predictions: Sequence[Any], rows: Dataset, bins: int) -> dict[str, A
     return {}
 
 
-def told(found: dict[str, Interval]) -> dict[str, dict[str, float]]:
-    """As JSON."""
+def as_json(found: dict[str, Interval]) -> dict[str, dict[str, float]]:
+    """The intervals as JSON."""
     return {name: interval.as_json() for name, interval in found.items()}

@@ -11,20 +11,20 @@ from storage.importers import import_model
 from storage.importers.folder import Folder
 from storage.importers.graph import read_graph
 from storage.manifest import Manifest
-from training.artifact import GOLDEN, versions, write_manifest
-from training.export.block import Variant
 from training.export.check import Figures
 from training.export.layout import copy_folder, files_of, weights_digest, write_metrics, write_recipe, write_sums
+from training.export.manifest import GOLDEN, versions, write_manifest
 from training.export.session import alone, session
+from training.export.tune import Best
 from training.export.variants import FILES
+from training.recipe.export import Variant
 from training.stage import Work
 from training.tasks.base import Model, Task
-from training.tune.search import Best
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 # What a worker's answer may be off on another machine: products of int8 are not the same on every processor.
 TOLERANCES: Final[Mapping[Variant, float]] = {"fp32": 1e-4, "fp16": 5e-3, "int8": 2e-2, "int8-static": 2e-2}
@@ -68,7 +68,7 @@ def _revisions(recipe: "Recipe") -> dict[str, str]:
     return {name: pin for name, pin in pins.items() if pin is not None}
 
 
-def served_as(folder: Path, figures: Mapping[Variant, Figures]) -> dict[Variant, dict[str, Any]]:
+def describe_variants(folder: Path, figures: Mapping[Variant, Figures]) -> dict[Variant, dict[str, Any]]:
     """For each variant that a worker can run, what its manifest says in particular."""
     served: dict[Variant, dict[str, Any]] = {}
     for variant, found in figures.items():

@@ -1,4 +1,4 @@
-"""What the trained model is told apart from: the model that training started from."""
+"""The base model, from which the trained one must differ for its training to have changed anything."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ import torch
 from training.tasks.base import Model, Task
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 def base_of(task: Task, trained: Model, recipe: "Recipe") -> Model:

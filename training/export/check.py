@@ -6,9 +6,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from training.export.block import Export, Variant
-from training.export.parity import Difference, compared, recorded
+from training.export.parity import Difference, compare, record
 from training.export.session import alone, session
+from training.recipe.export import Export, Variant
 from training.tasks.base import Arrays, Model, Run, Task
 
 if TYPE_CHECKING:
@@ -45,15 +45,15 @@ def check(
     task: Task, model: Model, base: Model, paths: Mapping[Variant, Path], rows: "Dataset", block: Export
 ) -> tuple[dict[str, float], dict[Variant, Figures]]:
     """The trained model's metrics on `rows`, and the figures of each variant; what is wrong is among them."""
-    trained, before = remembered(task.eager(model)), remembered(task.eager(base))
+    trained, before = remember(task.eager(model)), remember(task.eager(base))
     learnt: dict[str, Difference] = {}
-    expected = task.measure(task.predict(compared(trained, {"base": before}, learnt), model, rows), rows)
+    expected = task.measure(task.predict(compare(trained, {"base": before}, learnt), model, rows), rows)
     figures = {}
     for variant, path in paths.items():
         differences: dict[str, Difference] = {}
         batches: list[Arrays] = []
-        run = recorded(session(path), batches)
-        predictions = task.predict(compared(run, {"trained": trained, "base": before}, differences), model, rows)
+        run = record(session(path), batches)
+        predictions = task.predict(compare(run, {"trained": trained, "base": before}, differences), model, rows)
         off, from_base = differences["trained"], differences["base"]
         found = Figures(
             file=path.name,
@@ -65,7 +65,7 @@ def check(
             neighbours=_dependence(session(path), batches, task.example(model, rows)),
             metrics=task.measure(predictions, rows),
         )
-        found.wrong = wrong(variant, found, off, from_base, task, expected.get(task.metric), block)
+        found.wrong = find_wrong(variant, found, off, from_base, task, expected.get(task.metric), block)
         if learnt["base"].largest <= NOISE:
             found.wrong.append("the trained model answers as its base does: training has changed nothing")
         figures[variant] = found
@@ -78,8 +78,8 @@ def require(figures: Mapping[Variant, Figures]) -> None:
         raise ParityFailed("\n".join(lines))
 
 
-def remembered(run: Run) -> Run:
-    """`run`, which answers a batch that it had before from memory."""
+def remember(run: Run) -> Run:
+    """A run like `run` that answers a batch that it had before from memory."""
     answers: dict[bytes, Arrays] = {}
 
     def once(inputs: Arrays) -> Arrays:
@@ -93,7 +93,7 @@ def remembered(run: Run) -> Run:
     return once
 
 
-def wrong(
+def find_wrong(
     variant: Variant,
     found: Figures,
     off: Difference,
@@ -102,8 +102,11 @@ def wrong(
     metric: float | None,
     block: Export,
 ) -> list[str]:
-    """What is wrong with a variant whose outputs are `off` from the trained model's, whose metric is `metric`, if these
-    rows have it."""
+    """What is wrong with a variant, a line for each reason.
+
+    Its outputs differ by `off` from the trained model's and by `from_base` from the base model's, and `found` has its
+    metrics and its tolerance. `metric` is the trained model's, None where it was not measured on these rows.
+    """
     lines = []
     if not off.finite:
         lines.append("it answers with numbers that are not finite")

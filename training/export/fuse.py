@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.optimizer import MODEL_TYPES
 
-from training.export.parity import Difference, compared
+from training.export.parity import Difference, compare
 from training.export.session import session
 from training.tasks.base import Model, Task
 
@@ -32,7 +32,7 @@ def fuse(plain: Path, target: Path, task: Task, model: Model, rows: "Dataset", t
         if not operators:
             return Fused(plain, why_not="the network has no pattern that the optimiser knows")
         differences: dict[str, Difference] = {}
-        task.predict(compared(session(target), {"plain": session(plain)}, differences), model, rows)
+        task.predict(compare(session(target), {"plain": session(plain)}, differences), model, rows)
     except Exception as error:  # of networks that it knows badly the optimiser makes graphs that do not even load
         return Fused(plain, why_not=f"{type(error).__name__}: {str(error)[:300]}")
     off = differences["plain"]

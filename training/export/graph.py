@@ -36,9 +36,9 @@ def to_onnx(
     The name of the exporter that managed it is returned. Raises ExportFailed with what each of them said.
     """
     network = network.float().eval()
-    _plain_attention(network)
+    _use_plain_attention(network)
     exporters: dict[str, Callable[[], Any]] = {
-        "transformers.exporters": lambda: _by_transformers(network, example, opset, _named(example)),
+        "transformers.exporters": lambda: _by_transformers(network, example, opset, _name_dimensions(example)),
         "transformers.exporters, sizes found": lambda: _by_transformers(network, example, opset, None),
         "torch.onnx": lambda: _by_torch(network, example, outputs, opset),
     }
@@ -73,7 +73,7 @@ def _by_torch(network: Any, example: "Mapping[str, torch.Tensor]", outputs: Sequ
         output_names=list(outputs),
         opset_version=opset,
         dynamo=True,
-        dynamic_shapes={"inputs": _named(example)},
+        dynamic_shapes={"inputs": _name_dimensions(example)},
         verbose=False,
     )
     return program.model
@@ -91,7 +91,7 @@ class _Outputs(torch.nn.Module):
         return tuple(answer[name] for name in self.names)
 
 
-def _named(example: "Mapping[str, torch.Tensor]") -> dict[str, Any]:
+def _name_dimensions(example: "Mapping[str, torch.Tensor]") -> dict[str, Any]:
     """All inputs have as many rows as each other, which a worker's batches need; the exporter finds the rest."""
     rows = torch.export.Dim("batch")
     return {
@@ -100,7 +100,7 @@ def _named(example: "Mapping[str, torch.Tensor]") -> dict[str, Any]:
     }
 
 
-def _plain_attention(network: Any) -> None:
+def _use_plain_attention(network: Any) -> None:
     # Written out, attention makes a graph that ONNX Runtime fuses better than what torch's own kernel becomes.
     with contextlib.suppress(Exception):  # where a model knows one kind alone, that one it is
         network.set_attn_implementation("eager")

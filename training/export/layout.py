@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from training import strict_yaml
-from training.artifact import sha256
+from storage.hashing import sha256_of
+from training.recipe import strict_yaml
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 METRICS: Final = "metrics.json"
 RECIPE: Final = "recipe.yaml"
@@ -50,12 +50,12 @@ def files_of(folder: Path) -> list[str]:
 def write_sums(folder: Path) -> None:
     """For `sha256sum --check`, the manifest too."""
     names = [*files_of(folder), "manifest.json"]
-    (folder / SUMS).write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in sorted(names)))
+    (folder / SUMS).write_text("".join(f"{sha256_of(folder / name)}  {name}\n" for name in sorted(names)))
 
 
 def weights_digest(folder: Path) -> str:
     """sha256 over the safetensors of a Hugging Face folder: which weights these are."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.safetensors")):
-        digest.update(f"{path.relative_to(folder)}\0{sha256(path)}\n".encode())
+        digest.update(f"{path.relative_to(folder)}\0{sha256_of(path)}\n".encode())
     return digest.hexdigest()

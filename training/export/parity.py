@@ -38,8 +38,8 @@ class Difference:
         return self.total / max(1, self.count)
 
 
-def compared(run: Run, others: dict[str, Run], differences: dict[str, Difference]) -> Run:
-    """`run`, which while it is asked compares its answers with those of `others` to the same batches."""
+def compare(run: Run, others: dict[str, Run], differences: dict[str, Difference]) -> Run:
+    """A run like `run` that also adds up how its answers differ from those of `others` to the same batches."""
 
     def both(inputs: Arrays) -> Arrays:
         answers = run(inputs)
@@ -52,8 +52,8 @@ def compared(run: Run, others: dict[str, Run], differences: dict[str, Difference
     return both
 
 
-def recorded(run: Run, batches: list[Arrays]) -> Run:
-    """`run`, which keeps what it is asked in `batches`."""
+def record(run: Run, batches: list[Arrays]) -> Run:
+    """A run like `run` that also appends what it is asked to `batches`."""
 
     def kept(inputs: Arrays) -> Arrays:
         batches.append(dict(inputs))

@@ -6,18 +6,18 @@ from typing import Any, Final
 
 from datasets import Dataset, load_from_disk
 
-from training.export.artifact import describe, served_as, tensors, write_artifact, write_goldens
+from training.export.artifact import describe, describe_variants, tensors, write_artifact, write_goldens
 from training.export.base import base_of
 from training.export.check import check, require
 from training.export.fuse import Fused, fuse
 from training.export.graph import to_onnx
-from training.export.parity import recorded
+from training.export.parity import record
 from training.export.session import session
+from training.export.tune import Best, search
 from training.export.variants import make
 from training.stage import Work
 from training.tasks.base import Arrays
 from training.tasks.open import open_task
-from training.tune.search import Best, search
 
 ARTIFACT: Final = "artifact"
 ASKED_ROWS: Final = 256  # while what is fastest is looked for
@@ -29,7 +29,7 @@ def run(work: Work) -> dict[str, Any]:
     task, rows, trained = open_task(recipe.task), load_from_disk(str(work.rows)), work.inputs["train"] / "model"
     model = task.load(trained)
     held_out = some(rows["validation"], block.parity_rows, recipe.seed)
-    folder, scratch = _fresh(work.folder / ARTIFACT), _fresh(work.folder / "scratch")
+    folder, scratch = _make_anew(work.folder / ARTIFACT), _make_anew(work.folder / "scratch")
 
     work.say("export: the graph")
     plain = scratch / "plain.onnx"
@@ -40,7 +40,7 @@ def run(work: Work) -> dict[str, Any]:
 
     def calibration() -> list[Arrays]:
         batches: list[Arrays] = []
-        task.predict(recorded(session(plain), batches), model, some(rows["train"], block.calibration_rows, recipe.seed))
+        task.predict(record(session(plain), batches), model, some(rows["train"], block.calibration_rows, recipe.seed))
         return batches
 
     paths = make(block.variants, folder, plain, fused.path, trained, calibration, work.say)
@@ -50,7 +50,7 @@ def run(work: Work) -> dict[str, Any]:
     require(figures)
 
     fields = describe(work, task, model, trained, plain, folder)
-    served = served_as(folder, figures)
+    served = describe_variants(folder, figures)
     write_goldens(folder, served, task, model, some(held_out, block.golden_rows, recipe.seed))
     best = Best(next(iter(served)))
     if block.tune is not None:
@@ -77,7 +77,7 @@ def some(rows: Dataset, count: int, seed: int) -> Dataset:
     return rows.shuffle(seed=seed, keep_in_memory=True).select(range(min(count, len(rows))))
 
 
-def _fresh(folder: Path) -> Path:
+def _make_anew(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir(parents=True)
     return folder

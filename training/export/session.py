@@ -33,7 +33,9 @@ def session(path: Path, threads: int = 0) -> Run:
     def run(inputs: Arrays) -> Arrays:
         rows = len(next(iter(inputs.values())))
         feeds = {name: array for name, array in inputs.items() if name in needed}
-        feeds |= {name: _empty(argument, rows, head) for name, argument in needed.items() if name.startswith(_PAST)}
+        feeds |= {
+            name: _make_empty(argument, rows, head) for name, argument in needed.items() if name.startswith(_PAST)
+        }
         return dict(zip(names, map(_float, opened.run(names, feeds)), strict=True))
 
     return run
@@ -43,13 +45,13 @@ def alone(run: Run) -> Run:
     """`run` for one row at a time, each without the padding that its neighbours brought, as a lone request has it."""
 
     def one_by_one(inputs: Arrays) -> Arrays:
-        answers = [run(trimmed(inputs, row)) for row in range(len(next(iter(inputs.values()))))]
-        return {name: _stacked([answer[name][0] for answer in answers]) for name in answers[0]}
+        answers = [run(trim(inputs, row)) for row in range(len(next(iter(inputs.values()))))]
+        return {name: _stack([answer[name][0] for answer in answers]) for name in answers[0]}
 
     return one_by_one
 
 
-def trimmed(inputs: Arrays, row: int) -> Arrays:
+def trim(inputs: Arrays, row: int) -> Arrays:
     """That row of a batch, as a batch of its own, without padding."""
     mask = inputs.get("attention_mask")
     if mask is None or mask.ndim != 2:
@@ -67,7 +69,7 @@ def _is_padded(name: str, array: NDArray[Any], mask: NDArray[Any]) -> bool:
     return array.shape[:2] == mask.shape and not name.startswith("decoder_")
 
 
-def _empty(argument: Any, rows: int, head: int) -> NDArray[Any]:
+def _make_empty(argument: Any, rows: int, head: int) -> NDArray[Any]:
     _, heads, _, size = argument.shape
     dtype = np.float16 if argument.type == "tensor(float16)" else np.float32
     return np.zeros((rows, heads, 0, size if isinstance(size, int) else head), dtype)
@@ -82,7 +84,7 @@ def _float(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def _stacked(rows: list[NDArray[Any]]) -> NDArray[Any]:
+def _stack(rows: list[NDArray[Any]]) -> NDArray[Any]:
     """Rows of different lengths one below the other, the shorter ones with zeros behind them."""
     if len({row.shape for row in rows}) == 1:
         return np.stack(rows)

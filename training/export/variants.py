@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from training.export.block import Variant
 from training.export.decoder import to_int4
 from training.export.quantise import to_fp16, to_int8, to_int8_static
+from training.recipe.export import Variant
 from training.tasks.base import Arrays
 
 # Under the names that transformers.js looks for, and onnxruntime-genai's folder.

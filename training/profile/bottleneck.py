@@ -55,10 +55,10 @@ class Bottleneck:
 def find(plain: Trial, profiled: Trial) -> Bottleneck:
     """From a trial without the profiler, which slows small operators, and one with it."""
     events = profiled.profiled.key_averages()
-    own = {event.key: _own(event) for event in events}
+    own = {event.key: _own_time(event) for event in events}
     operators = {name: time for name, time in own.items() if name.startswith("aten::")}
     # An optimizer that is one operator has its time in that operator, and not in the record around it.
-    optimizer = sum(_whole(event) for event in events if event.key.startswith("Optimizer.step"))
+    optimizer = sum(_whole_time(event) for event in events if event.key.startswith("Optimizer.step"))
     products = sum(time for name, time in operators.items() if _is_product(name))
     other = max(sum(operators.values()) - products - optimizer, 0.0)
     total = optimizer + products + other
@@ -79,9 +79,9 @@ def _is_product(operator: str) -> bool:
     return any(part in operator for part in _PRODUCTS)
 
 
-def _own(event: Any) -> float:
+def _own_time(event: Any) -> float:
     return float(event.self_device_time_total if torch.cuda.is_available() else event.self_cpu_time_total)
 
 
-def _whole(event: Any) -> float:
+def _whole_time(event: Any) -> float:
     return float(event.device_time_total if torch.cuda.is_available() else event.cpu_time_total)

@@ -24,14 +24,14 @@ def run(work: Work, task: Task | None = None) -> dict[str, Any]:
     found = find(plain, profiled)
     work.say(f"most of the time goes into {found.largest}")
     options = arguments(work.recipe, task, work.folder)
-    tried = [_tried(work, task, one) for one in suggestions(found, options, torch.get_num_threads())]
+    tried = [_try(work, task, one) for one in suggestions(found, options, torch.get_num_threads())]
     for one in tried:
         work.say(f"{one['change']}: {one['gain']:+.0%} rows a second, {one['verdict']}")
     return {"bottleneck": found.report(), "suggestions": tried, "threads": torch.get_num_threads()}
 
 
-def _tried(work: Work, task: Task, suggestion: Suggestion) -> dict[str, Any]:
-    """What the suggestion comes to, whichever way that is."""
+def _try(work: Work, task: Task, suggestion: Suggestion) -> dict[str, Any]:
+    """What was measured with the suggestion, or why it could not be tried."""
     assert work.recipe.profile is not None
     before: list[Trial] = []
     after: list[Trial] = []
@@ -51,7 +51,7 @@ def _tried(work: Work, task: Task, suggestion: Suggestion) -> dict[str, Any]:
 
 
 def verdict(before: list[float], after: list[float]) -> str:
-    """What rows a second of both say: where their ranges overlap, nothing."""
+    """Whether one is faster by its rows a second; undecided where the two ranges overlap."""
     if min(after) > max(before):
         return "faster"
     if max(after) < min(before):

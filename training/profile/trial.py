@@ -14,10 +14,10 @@ import transformers
 from torch.profiler import ProfilerActivity, profile
 from transformers import TrainerCallback
 
-from training.recipe import Recipe
+from training.recipe.recipe import Recipe
 from training.stage import Work
 from training.tasks.base import Task
-from training.train.adapter import adapted
+from training.train.adapter import adapt
 from training.train.arguments import arguments, trainer_for
 
 THREADS: Final = "threads"  # a change that is none of TrainingArguments
@@ -52,7 +52,7 @@ def trial(work: Work, task: Task, changes: Mapping[str, Any], *, profiled: bool 
     transformers.set_seed(recipe.seed)
     model = task.start(recipe, task.labels(rows, recipe))
     if recipe.peft is not None:
-        model = adapted(model, recipe, task)
+        model = adapt(model, recipe, task)
     with tempfile.TemporaryDirectory() as folder, _threads(changes.get(THREADS)):
         options = arguments(recipe, task, Path(folder))
         some = rows["train"].shuffle(recipe.seed).select(range(min(_count(work.recipe), len(rows["train"]))))

@@ -20,11 +20,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from training import pipeline
-from training.evaluate.generated import tokenizer_of
 from training.evaluate.intervals import intervals
-from training.evaluate.run import measured
-from training.recipe import Recipe, load
+from training.evaluate.run import measure_on
+from training.recipe.recipe import Recipe, load
 from training.stage import ROWS
+from training.tasks.generated import tokenizer_of
 from training.tasks.open import open_task
 
 GREYS: Final = 255
@@ -47,7 +47,7 @@ def baselines(recipe: Recipe, rows: DatasetDict) -> dict[str, dict[str, dict[str
     task, block, test = open_task(recipe.task), recipe.evaluate, rows["test"]
     found = {}
     for name, predictions in _predictions(recipe, rows).items():
-        measure = measured(task, predictions, test)
+        measure = measure_on(task, predictions, test)
         of = intervals(measure, len(test), block.resamples, block.confidence, recipe.seed)
         found[name] = {metric: interval.as_json() for metric, interval in of.items()}
     return found

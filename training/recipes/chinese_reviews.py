@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 from training import pipeline
 from training.data.fetch import fetch
-from training.recipe import load
+from training.recipe.recipe import load
 from training.stage import ROWS
 from training.tasks.source import locate
 

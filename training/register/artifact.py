@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from storage.importers import Import, import_model
-from training.artifact import MANIFEST, write_manifest
+from storage.manifest import Manifest
 from training.export.layout import METRICS, RECIPE, SUMS, files_of, write_metrics, write_recipe, write_sums
+from training.export.manifest import MANIFEST, write_manifest
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 REWRITTEN: Final = (MANIFEST, METRICS, RECIPE, SUMS)
 
@@ -37,6 +38,12 @@ def finish(exported: Path, folder: Path, recipe: "Recipe", evaluated: Mapping[st
     write_manifest(folder, files_of(folder), fields)
     write_sums(folder)
     return import_model(folder)
+
+
+def describe_made(manifest: Manifest) -> dict[str, Any]:
+    """The manifest without what is written about a version: its metrics' intervals, where it was registered."""
+    fields = manifest.model_dump(mode="json")
+    return {**fields, "files": [file for file in fields["files"] if file["path"] not in REWRITTEN]}
 
 
 def _link(source: str, target: str) -> None:

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from training.block import RecipeError, nearest
+from training.recipe.block import RecipeError, nearest
 from training.tasks.open import open_task
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 def check(recipe: "Recipe") -> None:

@@ -10,7 +10,7 @@ import httpx
 from pydantic import TypeAdapter
 
 from storage.artifacts import ArtifactStore, open_store
-from storage.database import Database
+from storage.database import PATIENCE_S, Database
 from storage.errors import StorageError, UnknownModel
 from storage.importers import Import
 from storage.migrate import upgrade
@@ -50,29 +50,30 @@ class Local:
     @asynccontextmanager
     async def open(cls, database_url: str, artifacts_url: str) -> AsyncIterator["Local"]:
         """Tables that are missing or old are made as they should be."""
-        with _explained():
+        with _explain_errors():
             await upgrade(database_url)
-            database, files = Database.open(database_url), open_store(artifacts_url)
+            database = Database.open(database_url, patience_s=PATIENCE_S)
+            files = open_store(artifacts_url)
         try:
             yield cls(Registry(database), files)
         finally:
             await database.close()
 
     async def model(self, name: str) -> ModelView | None:
-        with _explained():
+        with _explain_errors():
             try:
                 return await self._rows.model(name)
             except UnknownModel:
                 return None
 
     async def publish(self, imported: Import, alias: str) -> VersionView:
-        with _explained():
+        with _explain_errors():
             for file in imported.manifest.files:
                 await self._files.put_file(imported.files[file.path], file.sha256)
             return await self._rows.publish(imported.manifest, alias=alias, actor=ACTOR, has=self._files.has)
 
     async def promote(self, version: VersionView, alias: str) -> None:
-        with _explained():
+        with _explain_errors():
             await self._rows.promote(version.model, version.number, alias=alias, actor=ACTOR)
 
 
@@ -115,7 +116,7 @@ class Remote:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explain_errors() -> Iterator[None]:
     try:
         yield
     except StorageError as error:

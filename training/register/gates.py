@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.views import VersionView
-from training.register.block import Gate
+from training.recipe.register import Gate
 
 Metrics = Mapping[str, float]
 
@@ -37,7 +37,7 @@ def judge(
     return [verdict for gate in gates for verdict in _judge(gate, metrics, higher_is_better, replaced)]
 
 
-def replaced_by(version: VersionView | None, rows: str, compared: Mapping[str, Any] | None) -> Replaced | None:
+def describe_replaced(version: VersionView | None, rows: str, compared: Mapping[str, Any] | None) -> Replaced | None:
     """What is known of `version`, which serves now: it was asked for the rows (`compared`), or measured on them before.
 
     `rows` is the test rows' digest.

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from storage.importers import Import
 from storage.settings import StorageSettings
+from storage.views import ModelView, VersionView
 from training.export.run import ARTIFACT
-from training.register.artifact import finish
-from training.register.block import STABLE, Register
+from training.recipe.register import STABLE, Register
+from training.register.artifact import describe_made, finish
 from training.register.destination import Destination, Local, Remote
-from training.register.gates import judge, replaced_by
+from training.register.gates import describe_replaced, judge
 from training.stage import Work
 from training.tasks.open import open_task
 
@@ -40,13 +41,13 @@ async def _register(work: Work, block: Register, imported: Import) -> dict[str, 
         known = await registry.model(imported.manifest.name)
         number = known.aliases.get(serving) if known else None
         before = next((version for version in known.versions if version.number == number), None) if known else None
-        version = await registry.publish(imported, block.alias)
+        version = await _publish(registry, known, imported, block.alias)
         work.say(f"register: {version.model} version {version.number} is {block.alias}")
         if before is not None and before.number == version.number:
             before = None  # it is what serves: this was done before
         better = {name: _higher_is_better(name) for name in imported.manifest.metrics}
         better[task.metric] = task.higher_is_better
-        replaced = replaced_by(before, evaluated["rows_digest"], work.outcomes.get("compare"))
+        replaced = describe_replaced(before, evaluated["rows_digest"], work.outcomes.get("compare"))
         verdicts = judge(block.gates, imported.manifest.metrics, better, replaced)
         failed = [verdict.line for verdict in verdicts if not verdict.held]
         if promoted := block.promote is not None and not failed:
@@ -62,6 +63,18 @@ async def _register(work: Work, block: Register, imported: Import) -> dict[str, 
         "gates": [asdict(verdict) for verdict in verdicts],
         "failed": failed,
     }
+
+
+async def _publish(registry: Destination, known: ModelView | None, imported: Import, alias: str) -> VersionView:
+    """The version that has all of this artifact but what is written about it, or a new one; `alias` names it."""
+    made = describe_made(imported.manifest)
+    same = [version for version in known.versions if describe_made(version.manifest) == made] if known else []
+    if not same:
+        return await registry.publish(imported, alias)
+    version = max(same, key=lambda version: version.number)
+    if known is not None and known.aliases.get(alias) != version.number:
+        await registry.promote(version, alias)
+    return version
 
 
 def _higher_is_better(metric: str) -> bool:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training import strict_yaml
+from training.recipe import strict_yaml
 from training.report import markdown, page
 from training.report.content import Listing, Section, Text
 from training.report.sections import augment, clean, data, evaluate, export, overview, profile, register, train
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 def render(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Arrays, Model, Run, Task
 from training.tasks.network import start
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 MASK: Final = "attention_mask"
 Wave = NDArray[np.float32]  # samples from -1 to 1
@@ -70,12 +70,12 @@ class AudioTask(Task):
         sounds[0] = sounds[0][: max(len(sounds[-1]) // 2, 1)] if len(sounds) > 1 else sounds[0]
         return {name: torch.from_numpy(array) for name, array in self.encode(sounds, model).items()}
 
-    def served(self, model: Model, outputs: Mapping[str, list[int]]) -> dict[str, Any]:
+    def serving_fields(self, model: Model, outputs: Mapping[str, list[int]]) -> dict[str, Any]:
         """The manifest's fields for these outputs."""
         second = self.encode([np.zeros(self.extractor(model).sampling_rate, np.float32)], model)
         shapes = {name: [-1, *array.shape[1:]] if array.ndim > 2 else [-1, -1] for name, array in second.items()}
         mask = {name: shapes.pop(name) for name in (MASK,) if name in shapes}
-        return tensors.served(outputs, floats=shapes, integers=mask)
+        return tensors.serving_fields(outputs, floats=shapes, integers=mask)
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)

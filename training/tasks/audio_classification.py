@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from training.tasks.audio import AudioTask
 from training.tasks.base import Model, Run
-from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, scored
+from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, score
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 class AudioClassification(AudioTask):
@@ -49,13 +49,11 @@ class AudioClassification(AudioTask):
 
     def predict(self, run: Run, model: Model, rows: "Dataset") -> list[Scores]:
         return [
-            scores
-            for outputs in self.one_by_one(run, model, rows)
-            for scores in scored(outputs["logits"], model.labels)
+            scores for outputs in self.one_by_one(run, model, rows) for scores in score(outputs["logits"], model.labels)
         ]
 
     def measure(self, predictions: Sequence[Scores], rows: "Dataset") -> dict[str, float]:
         return measure_classes(predictions, rows["label"][:])
 
     def serving(self, model: Model) -> dict[str, Any]:
-        return self.served(model, {"logits": [-1, len(model.labels)]})
+        return self.serving_fields(model, {"logits": [-1, len(model.labels)]})

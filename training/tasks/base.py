@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
     from transformers import PreTrainedModel, Trainer, TrainingArguments
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 Arrays = Mapping[str, NDArray[Any]]
 Run = Callable[[Arrays], Arrays]  # a graph's inputs to its outputs, by name
@@ -52,13 +52,19 @@ class Task(ABC):
     columns: ClassVar[Mapping[str, str]]  # that the rows must have, with what is in them
     wanted: ClassVar[tuple[str, ...]] = ("label",)  # of the columns, those that a model is to tell from the others
     auto: ClassVar[str]  # the class of transformers that opens the model
+    numeric_rows: ClassVar[bool] = False  # in columns that `model.config.columns` names
     peft: ClassVar[str | None] = None  # of peft.TaskType
+    served_as: ClassVar[str] = "tensors"  # what the manifest says: of the tasks in `wire.tasks`
     outputs: ClassVar[tuple[str, ...]] = ("logits",)  # of the exported graph, among what the model's forward gives
     targets: ClassVar[tuple[str, ...]] = ("labels",)  # of the features, what the loss is taken against
     tensors_only: ClassVar[bool] = True  # in a batch; no lists of tensors
     metrics: ClassVar[tuple[str, ...]]  # what `measure` gives, by name
     metric: ClassVar[str]  # of these: what versions are compared by
     higher_is_better: ClassVar[bool] = True
+
+    def check_recipe(self, recipe: "Recipe", config: Any) -> None:
+        """Raises RecipeError where the recipe asks what this task, or a model of that configuration, cannot do."""
+        return
 
     def check_row(self, row: Mapping[str, Any]) -> None:
         """Raises ValueError, with what to do, where the columns of a row don't fit together; each is of its kind."""
@@ -68,7 +74,7 @@ class Task(ABC):
         """Raises ValueError, with what is amiss, where `metric` is not defined on rows that have these labels alone."""
         return
 
-    def asked(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def question(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What of a row a model is given to answer: rows that are equal in it do not lie in two splits."""
         return {name: value for name, value in row.items() if name not in self.wanted}
 
@@ -107,6 +113,10 @@ class Task(ABC):
     def features(self, rows: "Dataset", model: Model) -> "Dataset":
         """What the Trainer is fed: the columns that the model's forward takes, `targets` among them."""
 
+    def held_out_features(self, rows: "Dataset", model: Model) -> "Dataset":
+        """The same of the rows that the validation loss is taken on: nothing about it is drawn anew each time."""
+        return self.features(rows, model)
+
     @abstractmethod
     def collator(self, model: Model) -> Any:
         """Makes a batch of features."""
@@ -120,10 +130,9 @@ class Task(ABC):
 
     def trainer(self) -> "type[Trainer]":
         """The Trainer that knows the task's loss; the model's own loss, as it is here."""
-        import transformers
+        from training.tasks.exact_trainer import ExactTrainer
 
-        kind: type[Trainer] = transformers.Trainer
-        return kind
+        return ExactTrainer
 
     def eager(self, model: Model) -> Run:
         """The torch model, to be asked as its exported graph is."""

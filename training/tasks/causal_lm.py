@@ -7,7 +7,7 @@ import numpy as np
 
 from training.tasks import tensors
 from training.tasks.base import Model, Run
-from training.tasks.language import IGNORED, METRICS, Guessed, guessed, measure_guesses
+from training.tasks.language import IGNORED, METRICS, Guessed, guess, measure_guesses
 from training.tasks.text import TextTask
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class CausalLM(TextTask):
                 length = len(labels[at])
                 logits = outputs["logits"][at]
                 own = logits[logits.shape[0] - length :] if left else logits[:length]
-                answers[row] = guessed(own[:-1], np.array(labels[at][1:], np.int64))
+                answers[row] = guess(own[:-1], np.array(labels[at][1:], np.int64))
         return [answers[index] for index in range(len(rows))]
 
     def measure(self, predictions: Sequence[Guessed], rows: "Dataset") -> dict[str, float]:
@@ -69,7 +69,7 @@ class CausalLM(TextTask):
 
     def serving(self, model: Model) -> dict[str, Any]:
         inputs = {name: [-1, -1] for name in self.inputs(model)}
-        return tensors.served({"logits": [-1, -1, model.config.vocab_size]}, integers=inputs)
+        return tensors.serving_fields({"logits": [-1, -1, model.config.vocab_size]}, integers=inputs)
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 from training.tasks.base import Model
 from training.tasks.causal_lm import CausalLM
 from training.tasks.language import answers_only
+from training.tasks.text import start_tokenizer
 
 
 class Chat(CausalLM):
@@ -16,6 +17,10 @@ class Chat(CausalLM):
     about = "a language model that follows instructions and answers in a conversation"
     columns: ClassVar = {"messages": "the turns, a list of {role, content}, of which the last is the assistant's"}
 
+    def check_recipe(self, recipe: Any, config: Any) -> None:
+        super().check_recipe(recipe, config)
+        _require_template(start_tokenizer(recipe))
+
     def check_row(self, row: Mapping[str, Any]) -> None:
         *before, last = row["messages"]
         if last["role"] != "assistant" or not before:
@@ -24,13 +29,12 @@ class Chat(CausalLM):
                 f"messages has the turns of {turns}: end it with the assistant's answer to a turn before it"
             )
 
-    def asked(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def question(self, row: Mapping[str, Any]) -> dict[str, Any]:
         return {"messages": row["messages"][:-1]}
 
     def start(self, recipe: Any, labels: Any) -> Model:
         model = super().start(recipe, labels)
-        if model.processor.chat_template is None:
-            raise RecipeError("model.tokenizer: the tokenizer has no chat template, which says how turns are written")
+        _require_template(model.processor)
         return model
 
     def encode(self, rows: dict[str, list[Any]], tokenizer: Any) -> dict[str, list[Any]]:
@@ -40,6 +44,11 @@ class Chat(CausalLM):
     def guesses(self, rows: dict[str, list[Any]], encoded: dict[str, list[Any]], tokenizer: Any) -> list[list[int]]:
         asked = [len(_tokens(tokenizer, messages[:-1], more=True)) for messages in rows["messages"]]
         return answers_only(encoded["input_ids"], asked)
+
+
+def _require_template(tokenizer: Any) -> None:
+    if tokenizer.chat_template is None:
+        raise RecipeError("model.tokenizer: the tokenizer has no chat template, which says how turns are written")
 
 
 def _tokens(tokenizer: Any, messages: "list[Mapping[str, str]]", *, more: bool = False) -> list[int]:

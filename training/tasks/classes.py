@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 METRICS: Final = ("accuracy", "f1", "log_loss", "calibration_error")  # of `measure_classes`
 _BINS: Final = 10
@@ -24,13 +24,13 @@ def labels_of(rows: "DatasetDict", recipe: "Recipe", column: str = "label") -> t
 
     Raises RecipeError where there are fewer than two, or a split has one that is not among them.
     """
-    labels = known_labels({name: set(split.unique(column)) for name, split in rows.items()}, recipe)
+    labels = find_labels({name: set(split.unique(column)) for name, split in rows.items()}, recipe)
     if len(labels) < 2:
         raise RecipeError(f"datasets: a classifier needs two labels or more, '{column}' has {', '.join(labels)}")
     return labels
 
 
-def known_labels(found: Mapping[str, set[str]], recipe: "Recipe") -> tuple[str, ...]:
+def find_labels(found: Mapping[str, set[str]], recipe: "Recipe") -> tuple[str, ...]:
     """The recipe's labels, or those `found` in the training rows, sorted.
 
     Raises RecipeError where a split has one that is not among them.
@@ -49,7 +49,7 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     return probabilities
 
 
-def scored(logits: NDArray[Any], labels: Sequence[str]) -> list[Scores]:
+def score(logits: NDArray[Any], labels: Sequence[str]) -> list[Scores]:
     """The scores of each row of logits `[rows, classes]`."""
     return [dict(zip(labels, row, strict=True)) for row in softmax(logits).tolist()]
 

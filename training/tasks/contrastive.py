@@ -3,13 +3,14 @@
 from typing import Any, Final
 
 import torch
-from transformers import Trainer
+
+from training.tasks.exact_trainer import ExactTrainer
 
 SHARPNESS: Final = 20.0  # cosines are multiplied by it before they compete
 _PAIR: Final = "pair_"
 
 
-class ContrastiveTrainer(Trainer):
+class ContrastiveTrainer(ExactTrainer):
     """A batch has each text's tokens, those of its pair under names that begin with `pair_`, and its pair's number.
 
     Each text must tell its own pair from those of the other texts in the batch.

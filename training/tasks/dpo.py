@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import Trainer, TrainingArguments
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 class DPO(CausalLM):

@@ -26,6 +26,7 @@ class Embedding(TextTask):
     wanted = ("text_pair",)
     auto = "AutoModel"
     peft = "FEATURE_EXTRACTION"
+    served_as = "sentence-embedding"
     outputs = ("last_hidden_state",)
     metrics = ("reciprocal_rank", "recall_at_1", "recall_at_10", "cosine")
     metric = "reciprocal_rank"
@@ -85,7 +86,7 @@ class Embedding(TextTask):
 
     def serving(self, model: Model) -> dict[str, Any]:
         return {
-            "task": "sentence-embedding",
+            "task": self.served_as,
             "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
             "outputs": [{"name": "embedding", "datatype": "FP32", "shape": [-1, model.config.hidden_size]}],
             "text": {"max_length": model.processor.model_max_length, "pooling": "mean", "normalize": True},

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Model, Run, Task
 from training.tasks.network import start
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 class Forecasting(Task):
@@ -96,7 +96,7 @@ class Forecasting(Task):
 
     def serving(self, model: Model) -> dict[str, Any]:
         past, future = _lengths(model)
-        return tensors.served({"prediction_outputs": [-1, future, 1]}, floats={"past_values": [-1, past, 1]})
+        return tensors.serving_fields({"prediction_outputs": [-1, future, 1]}, floats={"past_values": [-1, past, 1]})
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 from training.tasks import tensors
 from training.tasks.base import Arrays, Model, Run, Task
 from training.tasks.network import start
-from training.tasks.source import base_source
+from training.tasks.source import base_source, under_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 BATCH: Final = 32
 _SIDE: Final = 224  # of an image that is asked for the shapes of the outputs
@@ -64,16 +64,16 @@ class ImageTask(Task):
         found = processor(arrays, input_data_format="channels_first", return_tensors="np")["pixel_values"]
         return np.asarray(found, np.float32)
 
-    def labelled(self, rows: "Dataset", model: Model, labels: "Sequence[str]") -> "Dataset":
+    def label(self, rows: "Dataset", model: Model, labels: "Sequence[str]") -> "Dataset":
         """The rows' pixels, and the number of each one's label among these."""
         numbers = {label: index for index, label in enumerate(labels)}
 
-        def seen(batch: dict[str, list[Any]]) -> dict[str, Any]:
+        def encode(batch: dict[str, list[Any]]) -> dict[str, Any]:
             pixels = self.pixels(batch["image"], model)
             return {"pixel_values": list(pixels), "labels": [numbers[label] for label in batch["label"]]}
 
         # When they are asked for: all at once they would not fit into memory.
-        return rows.with_transform(seen)
+        return rows.with_transform(encode)
 
     def batches(self, run: Run, model: Model, rows: "Dataset") -> Iterator[tuple[dict[str, list[Any]], Arrays]]:
         """The rows, and what the graph answers to their images."""
@@ -94,7 +94,7 @@ class ImageTask(Task):
         found = self.eager(model)({"pixel_values": self.pixels([blank], model)})
         shapes = {name: found[name].shape[1:] for name in self.outputs}
         outputs = {name: [-1, *(shape if height > 0 else [-1] * len(shape))] for name, shape in shapes.items()}
-        return tensors.served(outputs, floats={"pixel_values": [-1, self.channels(model), height, width]})
+        return tensors.serving_fields(outputs, floats={"pixel_values": [-1, self.channels(model), height, width]})
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)
@@ -109,6 +109,13 @@ def start_processor(recipe: "Recipe", *, plain: bool = False) -> Any:
         return ViTImageProcessorPil(**given)
     source, pin = base_source(recipe)
     return AutoImageProcessor.from_pretrained(source, **pin, **given)
+
+
+def check_whole(recipe: "Recipe") -> None:
+    """`require_whole` of the processor that training would start with."""
+    with under_key("model.base"):
+        processor = start_processor(recipe)
+    require_whole(processor)
 
 
 def require_whole(processor: Any) -> None:

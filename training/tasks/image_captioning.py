@@ -9,16 +9,16 @@ import numpy as np
 from training.tasks import tensors
 from training.tasks.base import Model, Run
 from training.tasks.image import ImageTask, size_of, start_processor
-from training.tasks.language import TEXT_METRICS, padded_labels
+from training.tasks.language import TEXT_METRICS, pad_labels
 from training.tasks.network import start
-from training.tasks.seq2seq import written
+from training.tasks.seq2seq import generate
 from training.tasks.text import start_tokenizer
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 class ImageCaptioning(ImageTask):
@@ -34,6 +34,9 @@ class ImageCaptioning(ImageTask):
     auto = "AutoModelForImageTextToText"
     metrics = TEXT_METRICS
     metric = "rougeL"
+
+    def check_recipe(self, recipe: "Recipe", config: Any) -> None:
+        start_tokenizer(recipe)
 
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
         tokenizer = start_tokenizer(recipe)
@@ -67,11 +70,11 @@ class ImageCaptioning(ImageTask):
         return channels
 
     def features(self, rows: "Dataset", model: Model) -> "Dataset":
-        def seen(batch: dict[str, list[Any]]) -> dict[str, Any]:
+        def encode(batch: dict[str, list[Any]]) -> dict[str, Any]:
             labels = model.processor.tokenizer(batch["caption"], truncation=True)["input_ids"]
             return {"pixel_values": list(self.pixels(batch["image"], model)), "labels": labels}
 
-        return rows.with_transform(seen)
+        return rows.with_transform(encode)
 
     def collator(self, model: Model) -> Any:
         def collate(features: list[dict[str, Any]]) -> dict[str, Any]:
@@ -79,7 +82,7 @@ class ImageCaptioning(ImageTask):
 
             return {
                 "pixel_values": torch.from_numpy(np.stack([row["pixel_values"] for row in features])),
-                "labels": torch.from_numpy(padded_labels([row["labels"] for row in features])),
+                "labels": torch.from_numpy(pad_labels([row["labels"] for row in features])),
             }
 
         return collate
@@ -88,7 +91,7 @@ class ImageCaptioning(ImageTask):
         """The likeliest next token, again and again."""
 
         def write(inputs: Any) -> Any:
-            return {"written": written(run, inputs, model.config, model.processor.tokenizer.model_max_length)}
+            return {"written": generate(run, inputs, model.config, model.processor.tokenizer.model_max_length)}
 
         return [
             text.strip()
@@ -97,7 +100,7 @@ class ImageCaptioning(ImageTask):
         ]
 
     def measure(self, predictions: Sequence[str], rows: "Dataset") -> dict[str, float]:
-        from training.evaluate.generated import measure_texts
+        from training.tasks.generated import measure_texts
 
         return measure_texts(predictions, rows["caption"][:])
 
@@ -109,7 +112,7 @@ class ImageCaptioning(ImageTask):
         return {"pixel_values": batch["pixel_values"], "decoder_input_ids": begun}
 
     def serving(self, model: Model) -> dict[str, Any]:
-        return tensors.served(
+        return tensors.serving_fields(
             {"logits": [-1, -1, model.config.decoder.vocab_size]},
             floats={"pixel_values": [-1, self.channels(model), *size_of(self.image_processor(model))]},
             integers={"decoder_input_ids": [-1, -1]},

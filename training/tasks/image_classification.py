@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from training.tasks.base import Model, Run
-from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, scored
+from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, score
 from training.tasks.image import ImageTask
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 class ImageClassification(ImageTask):
@@ -27,13 +27,11 @@ class ImageClassification(ImageTask):
         return labels_of(rows, recipe)
 
     def features(self, rows: "Dataset", model: Model) -> "Dataset":
-        return self.labelled(rows, model, model.labels)
+        return self.label(rows, model, model.labels)
 
     def predict(self, run: Run, model: Model, rows: "Dataset") -> list[Scores]:
         return [
-            scores
-            for _, outputs in self.batches(run, model, rows)
-            for scores in scored(outputs["logits"], model.labels)
+            scores for _, outputs in self.batches(run, model, rows) for scores in score(outputs["logits"], model.labels)
         ]
 
     def measure(self, predictions: Sequence[Scores], rows: "Dataset") -> dict[str, float]:

@@ -30,7 +30,7 @@ class ImageEmbedding(ImageTask):
     metric = "recall_at_1"
 
     def features(self, rows: "Dataset", model: Model) -> "Dataset":
-        return self.labelled(rows, model, sorted(rows.unique("label")))
+        return self.label(rows, model, sorted(rows.unique("label")))
 
     def trainer(self) -> "type[Trainer]":
         from training.tasks.metric_loss import MetricTrainer

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 from training.tasks.base import Model, Run
-from training.tasks.image import ImageTask, require_whole
+from training.tasks.image import ImageTask, check_whole, require_whole
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 IGNORED: Final = 255  # of a mask: pixels that do not count
 Counts = NDArray[np.int64]  # [classes, classes]: how many pixels of each class were told to be of each
@@ -32,6 +32,9 @@ class ImageSegmentation(ImageTask):
     auto = "AutoModelForSemanticSegmentation"
     metrics = ("mean_iou", "pixel_accuracy")
     metric = "mean_iou"
+
+    def check_recipe(self, recipe: "Recipe", config: Any) -> None:
+        check_whole(recipe)
 
     def check_row(self, row: Mapping[str, Any]) -> None:
         from datasets import Image
@@ -56,7 +59,7 @@ class ImageSegmentation(ImageTask):
 
         from PIL.Image import Resampling
 
-        def seen(batch: dict[str, list[Any]]) -> dict[str, Any]:
+        def encode(batch: dict[str, list[Any]]) -> dict[str, Any]:
             pixels = self.pixels(batch["image"], model)
             height, width = pixels.shape[2:]
             # Between two classes there is no third, as there would be between two greys.
@@ -66,12 +69,12 @@ class ImageSegmentation(ImageTask):
                 "labels": [np.asarray(mask, np.int64) for mask in masks],
             }
 
-        return rows.with_transform(seen)
+        return rows.with_transform(encode)
 
     def predict(self, run: Run, model: Model, rows: "Dataset") -> list[Counts]:
         """For each row, at its own size, its pixels by what they are and what they were told to be."""
         return [
-            _counted(np.asarray(mask), _told(logits, image.size), len(model.labels))
+            _count(np.asarray(mask), _choose_classes(logits, image.size), len(model.labels))
             for batch, outputs in self.batches(run, model, rows)
             for image, mask, logits in zip(batch["image"], batch["mask"], outputs["logits"], strict=True)
         ]
@@ -95,7 +98,7 @@ def _highest(mask: Any) -> int:
     return int(numbers[numbers != IGNORED].max(initial=0))
 
 
-def _told(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int64]:
+def _choose_classes(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int64]:
     """The likeliest class of each pixel of an image of that width and height."""
     from PIL import Image
 
@@ -104,7 +107,7 @@ def _told(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int6
     return told
 
 
-def _counted(real: NDArray[Any], told: NDArray[np.int64], classes: int) -> Counts:
+def _count(real: NDArray[Any], told: NDArray[np.int64], classes: int) -> Counts:
     there = real != IGNORED
     places = real[there].astype(np.int64) * classes + told[there]
     counts: Counts = np.bincount(places, minlength=classes**2).reshape(classes, classes)

@@ -20,7 +20,7 @@ class Guessed(NamedTuple):
     right: int
 
 
-def guessed(logits: NDArray[Any], labels: NDArray[np.int64]) -> Guessed:
+def guess(logits: NDArray[Any], labels: NDArray[np.int64]) -> Guessed:
     """Of logits `[length, vocabulary]` for labels `[length]`, at the places that are not ignored."""
     at = np.flatnonzero(labels != IGNORED)
     if not len(at):
@@ -37,7 +37,7 @@ def answers_only(ids: Sequence[Sequence[int]], asked: Sequence[int]) -> list[lis
     return [[IGNORED] * min(given, len(row)) + list(row[given:]) for row, given in zip(ids, asked, strict=True)]
 
 
-def padded_labels(rows: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+def pad_labels(rows: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     """The labels of rows `[rows, length]`, the shorter ones with IGNORED behind them."""
     labels = np.full((len(rows), max(map(len, rows))), IGNORED, np.int64)
     for place, row in zip(labels, rows, strict=True):

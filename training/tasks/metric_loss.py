@@ -3,12 +3,13 @@
 from typing import Any, Final
 
 import torch
-from transformers import Trainer
+
+from training.tasks.exact_trainer import ExactTrainer
 
 SHARPNESS: Final = 10.0  # cosines are multiplied by it before they compete
 
 
-class MetricTrainer(Trainer):
+class MetricTrainer(ExactTrainer):
     """The supervised contrastive loss of Khosla et al. (2020): each image must tell those of its label from the rest.
 
     Images whose label no other one of the batch has are only told apart from.

@@ -10,7 +10,7 @@ from training.tasks.source import base_source
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 ADAPTER: Final = "adapter"  # inside a model's folder: a peft adapter that could not be merged
 
@@ -38,7 +38,7 @@ def start(
         options["ignore_mismatched_sizes"] = True
     source, pin = base_source(recipe)
     network = opens.from_pretrained(source, **pin, **options)
-    return _plain(network) if block.gguf_file else network
+    return _unmark(network) if block.gguf_file else network
 
 
 def load(auto: str, folder: Path) -> "PreTrainedModel":
@@ -49,7 +49,9 @@ def load(auto: str, folder: Path) -> "PreTrainedModel":
     if (folder / ADAPTER).is_dir():
         from peft import PeftModel
 
-        network = PeftModel.from_pretrained(network, folder / ADAPTER)
+        from training.tasks.prompt import hide_prompt
+
+        network = hide_prompt(PeftModel.from_pretrained(network, folder / ADAPTER))
     return network.eval()
 
 
@@ -59,7 +61,7 @@ def _classes(labels: Sequence[str]) -> dict[str, Any]:
     return {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
 
 
-def _plain(network: "PreTrainedModel") -> "PreTrainedModel":
+def _unmark(network: "PreTrainedModel") -> "PreTrainedModel":
     """The same weights without the mark of their quantised file, with which `save_pretrained` refuses to write them."""
     config = type(network.config)(**{k: v for k, v in network.config.to_dict().items() if k != "quantization_config"})
     plain = type(network)(config).to(network.dtype)

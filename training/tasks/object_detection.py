@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from training.tasks.average_precision import METRICS, Detected, measure_boxes
 from training.tasks.base import Arrays, Model, Run
-from training.tasks.classes import known_labels, softmax
-from training.tasks.image import ImageTask, require_whole
+from training.tasks.classes import find_labels, softmax
+from training.tasks.image import ImageTask, check_whole, require_whole
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 class ObjectDetection(ImageTask):
@@ -38,20 +38,23 @@ class ObjectDetection(ImageTask):
 
     def labels(self, rows: "DatasetDict", recipe: "Recipe") -> tuple[str, ...]:
         found = {name: {one for boxes in split["boxes"] for one in boxes["category"]} for name, split in rows.items()}
-        return known_labels(found, recipe)
+        return find_labels(found, recipe)
+
+    def check_recipe(self, recipe: "Recipe", config: Any) -> None:
+        check_whole(recipe)
 
     def features(self, rows: "Dataset", model: Model) -> "Dataset":
         require_whole(model.processor)
         numbers = {label: index for index, label in enumerate(model.labels)}
 
-        def seen(batch: dict[str, list[Any]]) -> dict[str, Any]:
+        def encode(batch: dict[str, list[Any]]) -> dict[str, Any]:
             pairs = zip(batch["image"], batch["boxes"], strict=True)
             return {
                 "pixel_values": list(self.pixels(batch["image"], model)),
                 "labels": [_targets(boxes, image.size, numbers) for image, boxes in pairs],
             }
 
-        return rows.with_transform(seen)
+        return rows.with_transform(encode)
 
     def collator(self, model: Model) -> Any:
         def collate(features: list[dict[str, Any]]) -> dict[str, Any]:
@@ -71,7 +74,7 @@ class ObjectDetection(ImageTask):
         return [
             found
             for batch, outputs in self.batches(run, model, rows)
-            for found in _detected(outputs, [image.size for image in batch["image"]], model.labels)
+            for found in _detect(outputs, [image.size for image in batch["image"]], model.labels)
         ]
 
     def measure(self, predictions: Sequence[Sequence[Detected]], rows: "Dataset") -> dict[str, float]:
@@ -85,7 +88,7 @@ def _targets(boxes: Mapping[str, Any], size: tuple[int, int], numbers: Mapping[s
     return {"class_labels": np.asarray([numbers[label] for label in boxes["category"]], np.int64), "boxes": found}
 
 
-def _detected(outputs: Arrays, sizes: Sequence[tuple[int, int]], labels: Sequence[str]) -> list[list[Detected]]:
+def _detect(outputs: Arrays, sizes: Sequence[tuple[int, int]], labels: Sequence[str]) -> list[list[Detected]]:
     found = []
     for scores, boxes, (width, height) in zip(
         _scores(outputs["logits"], len(labels)), outputs["pred_boxes"], sizes, strict=True

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError, nearest
 from training.tasks.audio_classification import AudioClassification
 from training.tasks.base import Task
 from training.tasks.causal_lm import CausalLM
@@ -61,7 +61,7 @@ def open_task(name: str) -> Task:
     for task in TASKS:
         if task.name == name:
             return task()
-    raise RecipeError(f"task: there is no {name!r}; `headrace train templates` lists them: {', '.join(names())}")
+    raise RecipeError(f"task: there is no {name!r}{nearest(name, names())} `headrace train templates` lists them")
 
 
 def names() -> Iterator[str]:

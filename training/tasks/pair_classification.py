@@ -21,7 +21,7 @@ class PairClassification(TextClassification):
         return dict(tokenizer(rows["text"], rows["text_pair"], truncation=True))
 
     def serving(self, model: Model) -> dict[str, Any]:
-        return tensors.served_tokens(model, {"logits": [-1, len(model.labels)]})
+        return tensors.token_serving_fields(model, {"logits": [-1, len(model.labels)]})
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)

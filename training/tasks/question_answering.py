@@ -88,7 +88,7 @@ class QuestionAnswering(TextTask):
         }
 
     def serving(self, model: Model) -> dict[str, Any]:
-        return tensors.served_tokens(model, {name: [-1, -1] for name in self.outputs})
+        return tensors.token_serving_fields(model, {name: [-1, -1] for name in self.outputs})
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)

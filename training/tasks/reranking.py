@@ -69,7 +69,7 @@ class Reranking(TextTask):
         }
 
     def serving(self, model: Model) -> dict[str, Any]:
-        return tensors.served_tokens(model, {"logits": [-1, 1]})
+        return tensors.token_serving_fields(model, {"logits": [-1, 1]})
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)

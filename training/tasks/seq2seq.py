@@ -57,7 +57,7 @@ class Seq2Seq(TextTask):
         answers: dict[int, str] = {}
 
         def write(inputs: Arrays) -> Arrays:
-            return {"written": written(run, inputs, model.config, model.processor.model_max_length)}
+            return {"written": generate(run, inputs, model.config, model.processor.model_max_length)}
 
         for picked, _, outputs in self.batches(write, model, rows):
             texts = model.processor.batch_decode(outputs["written"], skip_special_tokens=True)
@@ -65,7 +65,7 @@ class Seq2Seq(TextTask):
         return [answers[index].strip() for index in range(len(rows))]
 
     def measure(self, predictions: Sequence[str], rows: "Dataset") -> dict[str, float]:
-        from training.evaluate.generated import measure_texts
+        from training.tasks.generated import measure_texts
 
         return measure_texts(predictions, rows["target"][:])
 
@@ -75,13 +75,13 @@ class Seq2Seq(TextTask):
 
     def serving(self, model: Model) -> dict[str, Any]:
         inputs = {name: [-1, -1] for name in (*self.inputs(model), "decoder_input_ids")}
-        return tensors.served({"logits": [-1, -1, model.config.vocab_size]}, integers=inputs)
+        return tensors.serving_fields({"logits": [-1, -1, model.config.vocab_size]}, integers=inputs)
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)
 
 
-def written(run: Run, inputs: Arrays, config: Any, most: int) -> NDArray[np.int64]:
+def generate(run: Run, inputs: Arrays, config: Any, most: int) -> NDArray[np.int64]:
     """The tokens that a decoder writes for each of the inputs, `[rows, length]`: the likeliest next one each time.
 
     `most` is how many the model was trained to write.

@@ -1,15 +1,17 @@
 """Where a recipe's models lie: in a folder, in an installed package, or on the hub."""
 
-from importlib.util import find_spec
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.block import RecipeError
+from huggingface_hub.errors import StrictDataclassError
+
+from training.recipe.block import RecipeError
+from training.recipe.package import PACKAGE, in_package
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
-
-PACKAGE = "package:"
+    from training.recipe.recipe import Recipe
 
 
 def locate(source: str, beside: Path) -> str:
@@ -19,7 +21,10 @@ def locate(source: str, beside: Path) -> str:
     Raises RecipeError where a package or its folder is missing, or a path that can be no name on the hub.
     """
     if source.startswith(PACKAGE):
-        return str(_in_package(source))
+        folder = in_package(source, source)
+        if not folder.is_dir():
+            raise RecipeError(f"{source}: {folder} is not a folder")
+        return str(folder)
     folder = beside / Path(source).expanduser()
     if folder.is_dir():
         return str(folder)
@@ -28,7 +33,9 @@ def locate(source: str, beside: Path) -> str:
     return source
 
 
-def pinned(source: str, revision: str | None, beside: Path, gguf_file: str | None = None) -> tuple[str, dict[str, str]]:
+def pin_source(
+    source: str, revision: str | None, beside: Path, gguf_file: str | None = None
+) -> tuple[str, dict[str, str]]:
     """What `locate` finds, and what `from_pretrained` takes beside it: a commit, a tag or a branch of the hub, and the
     file in it.
 
@@ -44,15 +51,13 @@ def base_source(recipe: "Recipe") -> tuple[str, dict[str, str]]:
     """The same for the recipe's base, which it has."""
     block = recipe.model
     assert block.base is not None, "a model from 'config' alone has none"
-    return pinned(block.base, block.revision, recipe.folder, block.gguf_file)
+    return pin_source(block.base, block.revision, recipe.folder, block.gguf_file)
 
 
-def _in_package(source: str) -> Path:
-    package, _, path = source.removeprefix(PACKAGE).partition("/")
-    spec = find_spec(package)  # found, not imported: data files need no working code beside them
-    if spec is None or spec.origin is None:
-        raise RecipeError(f"{source}: the package {package.replace('_', '-')} is not installed")
-    folder = Path(spec.origin).parent / path
-    if not folder.is_dir():
-        raise RecipeError(f"{source}: {folder} is not a folder")
-    return folder
+@contextmanager
+def under_key(where: str) -> Iterator[None]:
+    """Begin what is said of a model that can't be had with the key that names it."""
+    try:
+        yield
+    except (RecipeError, OSError, ValueError, StrictDataclassError) as error:  # of a name, a way there, a value
+        raise RecipeError(f"{where}: {error}") from error

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from training.tasks.audio import AudioTask, start_extractor
 from training.tasks.base import Model, Run
-from training.tasks.language import padded_labels
+from training.tasks.language import pad_labels
 from training.tasks.network import start
 from training.tasks.text import tokenizer_source
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 _SIGNS: Final = ("<pad>", "<unk>", "|")  # the third is between words
 
@@ -76,7 +76,7 @@ class SpeechRecognition(AudioTask):
             import torch
 
             inputs = self.encode([row["sound"] for row in features], model)
-            labels = padded_labels([row["labels"] for row in features])
+            labels = pad_labels([row["labels"] for row in features])
             return {name: torch.from_numpy(array) for name, array in {**inputs, "labels": labels}.items()}
 
         return collate
@@ -98,7 +98,7 @@ class SpeechRecognition(AudioTask):
         }
 
     def serving(self, model: Model) -> dict[str, Any]:
-        return self.served(model, {"logits": [-1, -1, model.config.vocab_size]})
+        return self.serving_fields(model, {"logits": [-1, -1, model.config.vocab_size]})
 
 
 def _tokenizer(recipe: "Recipe", characters: Sequence[str]) -> Any:

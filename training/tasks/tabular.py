@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError, all_of
 from training.tasks import tensors
 from training.tasks.base import Model, Run, Task
-from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, scored
+from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, score
 from training.tasks.network import start
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset, DatasetDict
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 class Tabular(Task):
     """Reads the columns that `model.config.columns` names; the model is `headrace-tabular`, there is no base."""
 
     auto = "AutoModel"
+    numeric_rows = True
+    served_as = "tabular"
     target: ClassVar[str]  # the column that is to be told from the others
 
     def __init__(self) -> None:
@@ -32,9 +34,11 @@ class Tabular(Task):
         """What the task asks of the model's configuration."""
         return {}
 
+    def check_recipe(self, recipe: "Recipe", config: Any) -> None:
+        all_of(lambda: _require_columns(recipe), lambda: _require_batch(recipe))
+
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
-        if not recipe.model.config.get("columns"):
-            raise RecipeError("model.config.columns: name the columns of numbers that the model reads")
+        _require_columns(recipe)
         return Model(start(self.auto, recipe, labels, self.options()), None)
 
     def targets_of(self, rows: "Dataset", model: Model) -> list[Any]:
@@ -63,8 +67,8 @@ class Tabular(Task):
 
     def serving(self, model: Model) -> dict[str, Any]:
         width = 1 if model.config.regression else len(model.labels)
-        fields = tensors.served({"logits": [-1, width]}, floats={"features": [-1, len(model.config.columns)]})
-        return {**fields, "task": "tabular"}
+        fields = tensors.serving_fields({"logits": [-1, width]}, floats={"features": [-1, len(model.config.columns)]})
+        return {**fields, "task": self.served_as}
 
     def golden(self, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:
         return tensors.golden(self, run, model, rows)
@@ -88,7 +92,7 @@ class TabularClassification(Tabular):
         return [numbers[label] for label in rows["label"]]
 
     def predict(self, run: Run, model: Model, rows: "Dataset") -> list[Scores]:
-        return scored(self.answers(run, model, rows), model.labels)
+        return score(self.answers(run, model, rows), model.labels)
 
     def measure(self, predictions: Sequence[Scores], rows: "Dataset") -> dict[str, float]:
         return measure_classes(predictions, rows["label"][:])
@@ -122,6 +126,18 @@ class TabularRegression(Tabular):
             "r2": 1 - float(((truth - said) ** 2).sum()) / spread if spread else 0.0,
             "mean_absolute_error": float(np.abs(truth - said).mean()),
         }
+
+
+def _require_columns(recipe: "Recipe") -> None:
+    if not recipe.model.config.get("columns"):
+        raise RecipeError("model.config.columns: name the columns of numbers that the model reads")
+
+
+def _require_batch(recipe: "Recipe") -> None:
+    if recipe.train.get("per_device_train_batch_size") == 1:
+        raise RecipeError(
+            "train.per_device_train_batch_size: numbers are scaled by their batch: give it 2 rows or more"
+        )
 
 
 def _numbers(rows: "Dataset", model: Model) -> NDArray[np.float32]:

@@ -58,11 +58,11 @@ class TabularNetwork(PreTrainedModel):
         self.post_init()
 
     def forward(self, features: torch.Tensor, labels: torch.Tensor | None = None) -> TabularOutput:
-        values = self.layers(_scaled(self.scale, features))
+        values = self.layers(_scale(self.scale, features))
         if self.target is None:
             loss = None if labels is None else nn.functional.cross_entropy(values, labels)
             return TabularOutput(loss=loss, logits=values)
-        loss = None if labels is None else nn.functional.mse_loss(values, _scaled(self.target, labels.unsqueeze(-1)))
+        loss = None if labels is None else nn.functional.mse_loss(values, _scale(self.target, labels.unsqueeze(-1)))
         deviation = (self.target.running_var + self.target.eps).sqrt()
         return TabularOutput(loss=loss, logits=values * deviation + self.target.running_mean)
 
@@ -74,7 +74,7 @@ class TabularNetwork(PreTrainedModel):
             module.reset_running_stats()
 
 
-def _scaled(norm: nn.BatchNorm1d, values: torch.Tensor) -> torch.Tensor:
+def _scale(norm: nn.BatchNorm1d, values: torch.Tensor) -> torch.Tensor:
     """A lone row, as an epoch's last batch may be, has no deviation of its own: it is scaled by what came before it."""
     if norm.training and len(values) == 1:
         return nn.functional.batch_norm(values, norm.running_mean, norm.running_var, eps=norm.eps)

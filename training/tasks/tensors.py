@@ -16,7 +16,7 @@ _NONE: Final[Mapping[str, list[int]]] = MappingProxyType({})
 _DATATYPES: Final = {"int64": "INT64", "float32": "FP32"}
 
 
-def served(
+def serving_fields(
     outputs: Mapping[str, list[int]],
     *,
     floats: Mapping[str, list[int]] = _NONE,
@@ -35,9 +35,9 @@ def served(
     }
 
 
-def served_tokens(model: Model, outputs: Mapping[str, list[int]]) -> dict[str, Any]:
+def token_serving_fields(model: Model, outputs: Mapping[str, list[int]]) -> dict[str, Any]:
     """The manifest's fields for a graph that takes tokens."""
-    return served(outputs, integers={name: [-1, -1] for name in model.processor.model_input_names})
+    return serving_fields(outputs, integers={name: [-1, -1] for name in model.processor.model_input_names})
 
 
 def golden(task: Task, run: Run, model: Model, rows: "Dataset") -> list[tuple[Any, Any]]:

@@ -7,23 +7,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError, all_of
 from training.tasks.base import Arrays, Model, Run, Task
 from training.tasks.network import start
-from training.tasks.source import base_source, pinned
+from training.tasks.source import base_source, pin_source
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 BATCH: Final = 32
 EXAMPLES: Final = 2
+_FEWEST_WORDS: Final = 2
 
 
 class TextTask(Task):
     """Tokens to the graph: `input_ids`, `attention_mask` and, where the model knows it, `token_type_ids`."""
+
+    def check_recipe(self, recipe: "Recipe", config: Any) -> None:
+        all_of(lambda: require_words(recipe, config), lambda: require_room(recipe, config))
 
     def start(self, recipe: "Recipe", labels: Sequence[str]) -> Model:
         tokenizer = start_tokenizer(recipe)
@@ -64,7 +68,7 @@ class TextTask(Task):
         # Of different lengths, so that the mask has zeros and no dimension is taken for a constant.
         picked = sorted(np.argsort(lengths, kind="stable")[[0, -1]].tolist()) if len(lengths) > 1 else [0]
         encoded = self.encode(rows[picked], model.processor)
-        return {name: torch.from_numpy(array) for name, array in self._padded(model, encoded).items()}
+        return {name: torch.from_numpy(array) for name, array in self._pad(model, encoded).items()}
 
     def batches(self, run: Run, model: Model, rows: "Dataset") -> Iterator[tuple[list[int], Arrays, Arrays]]:
         """Which rows, what the graph was given for them, and what it answered: those of like length together."""
@@ -72,12 +76,10 @@ class TextTask(Task):
         order = np.argsort([-len(ids) for ids in encoded["input_ids"]], kind="stable").tolist()
         for at in range(0, len(order), BATCH):
             picked = order[at : at + BATCH]
-            inputs = self._padded(
-                model, {name: [column[index] for index in picked] for name, column in encoded.items()}
-            )
+            inputs = self._pad(model, {name: [column[index] for index in picked] for name, column in encoded.items()})
             yield picked, inputs, run(inputs)
 
-    def _padded(self, model: Model, encoded: dict[str, list[Any]]) -> dict[str, Any]:
+    def _pad(self, model: Model, encoded: dict[str, list[Any]]) -> dict[str, Any]:
         names = self.inputs(model)
         batch = model.processor.pad({name: encoded[name] for name in names}, return_tensors="np")
         return {name: np.asarray(batch[name], np.int64) for name in names}
@@ -100,19 +102,43 @@ def require_room(recipe: "Recipe", config: Any) -> None:
     )
 
 
+def require_words(recipe: "Recipe", config: Any) -> None:
+    """Raises RecipeError without a tokenizer, or with one that has more words than a model drawn anew would."""
+    tokenizer = start_tokenizer(recipe)
+    known = getattr(config.get_text_config(), "vocab_size", None)
+    needed = max(tokenizer.get_vocab().values()) + 1
+    if recipe.model.base is None and known is not None and needed > known:
+        raise RecipeError(f"model.config.vocab_size: {known}, but the tokenizer has {needed} tokens: raise it")
+
+
 def start_tokenizer(recipe: "Recipe") -> Any:
-    """The tokenizer of the recipe's base, or the one that the recipe names. It cuts at the recipe's `max_length`."""
+    """The tokenizer of the recipe's base, or the one that the recipe names. It cuts at the recipe's `max_length`.
+
+    Raises RecipeError where it can't be opened, or has no words: of a folder without a tokenizer's files transformers
+    makes one of the special tokens alone, for which every text is the same.
+    """
     from transformers import AutoTokenizer
 
     source, options = tokenizer_source(recipe)
-    return AutoTokenizer.from_pretrained(source, model_max_length=recipe.model.max_length, **options)
+    key = "model.tokenizer" if recipe.model.tokenizer else "model.base"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, model_max_length=recipe.model.max_length, **options)
+    except (OSError, TypeError, ValueError, LookupError, ImportError) as error:
+        raise RecipeError(f"{key}: the tokenizer of {source} can't be opened: {str(error).splitlines()[0]}") from error
+    words = {*tokenizer.get_vocab().values()} - {*tokenizer.all_special_ids}
+    if len(words) < _FEWEST_WORDS:
+        raise RecipeError(
+            f"{key}: {source} has no tokenizer: add its tokenizer.json, or the files of its vocabulary"
+            + ("" if recipe.model.tokenizer else ", or name another in model.tokenizer")
+        )
+    return tokenizer
 
 
 def tokenizer_source(recipe: "Recipe") -> tuple[str, dict[str, str]]:
     """What `from_pretrained` opens it by: where it lies, and the options. Raises RecipeError where none is named."""
     block = recipe.model
     if block.tokenizer is not None:
-        return pinned(block.tokenizer, block.tokenizer_revision, recipe.folder)
+        return pin_source(block.tokenizer, block.tokenizer_revision, recipe.folder)
     if block.base is None:
         raise RecipeError("model.tokenizer: a model from 'config' alone needs one, such as that of a base")
     return base_source(recipe)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from training.tasks.base import Model, Run
-from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, scored
+from training.tasks.classes import METRICS, Scores, labels_of, measure_classes, score
 from training.tasks.text import TextTask
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 
 class TextClassification(TextTask):
@@ -22,6 +22,7 @@ class TextClassification(TextTask):
     columns: ClassVar = {"text": "the text", "label": "its class, a string"}
     auto = "AutoModelForSequenceClassification"
     peft = "SEQ_CLS"
+    served_as = "text-classification"
     metrics = METRICS
     metric = "accuracy"
 
@@ -42,7 +43,7 @@ class TextClassification(TextTask):
     def predict(self, run: Run, model: Model, rows: "Dataset") -> list[Scores]:
         answers: dict[int, Scores] = {}
         for picked, _, outputs in self.batches(run, model, rows):
-            answers.update(zip(picked, scored(outputs["logits"], model.labels), strict=True))
+            answers.update(zip(picked, score(outputs["logits"], model.labels), strict=True))
         return [answers[index] for index in range(len(rows))]
 
     def measure(self, predictions: Sequence[Scores], rows: "Dataset") -> dict[str, float]:
@@ -50,7 +51,7 @@ class TextClassification(TextTask):
 
     def serving(self, model: Model) -> dict[str, Any]:
         return {
-            "task": "text-classification",
+            "task": self.served_as,
             "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
             "outputs": [{"name": "labels", "datatype": "BYTES", "shape": [-1]}],
             "text": {"max_length": model.processor.model_max_length, "labels": model.labels},
@@ -60,13 +61,13 @@ class TextClassification(TextTask):
         return [
             (
                 {"name": "text", "datatype": "BYTES", "shape": [1], "data": [text]},
-                {"name": "labels", "datatype": "BYTES", "shape": [1], "data": [json.dumps(_ranked(scores))]},
+                {"name": "labels", "datatype": "BYTES", "shape": [1], "data": [json.dumps(_rank(scores))]},
             )
             for text, scores in zip(rows["text"], self.predict(run, model, rows), strict=True)
         ]
 
 
-def _ranked(scores: Scores) -> list[dict[str, Any]]:
+def _rank(scores: Scores) -> list[dict[str, Any]]:
     """As a worker answers: the likeliest first."""
     order = sorted(scores, key=lambda label: -scores[label])
     return [{"label": label, "score": scores[label]} for label in order]

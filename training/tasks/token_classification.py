@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 from training.tasks.base import Model, Run
 from training.tasks.classes import softmax
 from training.tasks.text import TextTask
@@ -14,7 +14,7 @@ from training.tasks.text import TextTask
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 _IGNORED: Final = -100  # what the loss passes over
 
@@ -28,6 +28,7 @@ class TokenClassification(TextTask):
     wanted = ("tags",)
     auto = "AutoModelForTokenClassification"
     peft = "TOKEN_CLS"
+    served_as = "token-classification"
     metrics = ("accuracy", "precision", "recall", "f1")
     metric = "f1"
 
@@ -105,7 +106,7 @@ class TokenClassification(TextTask):
 
     def serving(self, model: Model) -> dict[str, Any]:
         return {
-            "task": "token-classification",
+            "task": self.served_as,
             "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
             "outputs": [{"name": "entities", "datatype": "BYTES", "shape": [-1]}],
             "text": {"max_length": model.processor.model_max_length, "labels": model.labels},

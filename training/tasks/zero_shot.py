@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from training.tasks.base import Model, Run
-from training.tasks.classes import METRICS, Scores, measure_classes, scored
+from training.tasks.classes import METRICS, Scores, measure_classes, score
 from training.tasks.reranking import Reranking
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ZeroShot(Reranking):
         labels = sorted(rows.unique("label"))
         pairs = [{"text": text, "text_pair": TEMPLATE.format(label)} for text in rows["text"] for label in labels]
         logits = np.array(super().predict(run, model, Dataset.from_list(pairs))).reshape(len(rows), len(labels))
-        return scored(logits, labels)
+        return score(logits, labels)
 
     def measure(self, predictions: Sequence[Scores], rows: "Dataset") -> dict[str, float]:  # type: ignore[override]
         return measure_classes(predictions, rows["label"][:])

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 
 
 def package(name: str, *wanted: str) -> Path:

@@ -25,11 +25,11 @@ def write_rows(rows: Rows, path: Path) -> None:
                 writer.writerows(rows)
         case _:
             path.mkdir()
-            filed = [_filed(row, path, f"{number:04}") for number, row in enumerate(rows, 1)]
+            filed = [_write_media(row, path, f"{number:04}") for number, row in enumerate(rows, 1)]
             write_lines(filed, path / "metadata.jsonl")
 
 
-def _filed(row: dict[str, Any], folder: Path, number: str) -> dict[str, Any]:
+def _write_media(row: dict[str, Any], folder: Path, number: str) -> dict[str, Any]:
     """The row with its images and sounds as files, and their names in the place of them."""
     found = {}
     for column, value in row.items():

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from training.block import RecipeError, nearest
-from training.recipe import load
+from training.recipe.block import RecipeError, nearest
+from training.recipe.package import PACKAGE
+from training.recipe.recipe import load
 from training.templates.files import write_rows
 
 RECIPE: Final = "recipe.yaml"
@@ -35,13 +36,14 @@ def recipe_of(name: str) -> str:
 
 
 def write(name: str, folder: Path, count: int = COUNT) -> Written:
-    """Write the recipe, and what it names beside it: `count` rows at most, and for conversations a tokenizer.
+    """Write the recipe, and what it names beside it: `count` rows at most, and a tokenizer where that is no package's.
 
     Raises RecipeError where there is no such template, or where something of the kind lies in the folder already.
     """
     text = recipe_of(name)
-    (data,) = load(_FOLDER / f"{name}.yaml").datasets
-    rows = folder / data.paths[0]
+    recipe = load(_FOLDER / f"{name}.yaml")
+    (data,) = recipe.datasets
+    rows, tokenizer = folder / data.paths[0], recipe.model.tokenizer
     if folder.exists() and not folder.is_dir():
         raise RecipeError(f"{folder} is not a folder: name one, which need not be there yet")
     for path in (folder / RECIPE, rows):
@@ -53,8 +55,8 @@ def write(name: str, folder: Path, count: int = COUNT) -> Written:
 
     made = ROWS[name](count)
     folder.mkdir(parents=True, exist_ok=True)
-    if name == "chat":
-        write_chat_tokenizer(folder / "tokenizer")
+    if tokenizer is not None and not tokenizer.startswith(PACKAGE):
+        write_chat_tokenizer(folder / tokenizer)
     write_rows(made, rows)
     (folder / RECIPE).write_text(text, encoding="utf-8")
     return Written(folder / RECIPE, rows, len(made))

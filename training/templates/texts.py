@@ -4,7 +4,7 @@ import functools
 import random
 from typing import Final
 
-from training import reviews
+from training.demo import reviews
 from training.templates.files import Rows
 
 LABELS: Final = {
@@ -18,18 +18,18 @@ EACH: Final = 1000  # of each source
 
 def labelled(count: int) -> Rows:
     """Sentences, and where each was written: reviews of films and goods, editorials, tweets, as many of each."""
-    return [{"text": one.text, "label": LABELS[one.source]} for one in _rated()[:count]]
+    return [{"text": one.text, "label": LABELS[one.source]} for one in _mix_sources()[:count]]
 
 
 def sentences(count: int) -> list[str]:
     """Sentences of twelve words or more."""
-    return [one.text for one in _rated() if len(one.text.split()) >= 12][:count]
+    return [one.text for one in _mix_sources() if len(one.text.split()) >= 12][:count]
 
 
 def duels(count: int) -> Rows:
     """Two sentences, one of them a tweet and one of an editorial: which is the tweet."""
     pick = random.Random(7)
-    tweets, editorials = written("tweet", count), written("editorial", count)
+    tweets, editorials = sentences_from("tweet", count), sentences_from("editorial", count)
     rows = []
     for tweet, editorial in zip(tweets, editorials, strict=True):
         first = pick.random() < 0.5
@@ -41,7 +41,9 @@ def duels(count: int) -> Rows:
 def tweeted(count: int) -> Rows:
     """Whether a sentence answers the question what somebody tweeted."""
     rows = []
-    for tweet, editorial in zip(written("tweet", count // 2), written("editorial", count // 2), strict=True):
+    for tweet, editorial in zip(
+        sentences_from("tweet", count // 2), sentences_from("editorial", count // 2), strict=True
+    ):
         rows += [
             {"text": "what did somebody tweet ?", "text_pair": text, "label": label}
             for text, label in ((tweet, 1), (editorial, 0))
@@ -51,7 +53,7 @@ def tweeted(count: int) -> Rows:
 
 def topics(count: int) -> Rows:
     """Sentences that are a tweet, or of an editorial."""
-    pairs = zip(written("tweet", count // 2), written("editorial", count // 2), strict=True)
+    pairs = zip(sentences_from("tweet", count // 2), sentences_from("editorial", count // 2), strict=True)
     return [
         {"text": text, "label": label}
         for pair in pairs
@@ -59,9 +61,9 @@ def topics(count: int) -> Rows:
     ]
 
 
-def written(source: str, count: int) -> list[str]:
+def sentences_from(source: str, count: int) -> list[str]:
     """Sentences from one source."""
-    return [one.text for one in _rated() if LABELS[one.source] == source][:count]
+    return [one.text for one in _mix_sources() if LABELS[one.source] == source][:count]
 
 
 def halves(count: int) -> Rows:
@@ -126,7 +128,7 @@ def preferences(count: int) -> Rows:
 
 
 @functools.cache
-def _rated() -> list[reviews.Rated]:
+def _mix_sources() -> list[reviews.Rated]:
     """The sources take turns, so that the first rows have as many of each."""
     pick, found = random.Random(7), reviews.fetch()
     each = [pick.sample([one for one in found if one.source == source], EACH) for source in LABELS]

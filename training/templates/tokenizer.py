@@ -1,4 +1,4 @@
-"""The tokenizer of the template for conversations."""
+"""The tokenizer that a template names beside itself: it knows how conversations are written down."""
 
 from pathlib import Path
 from typing import Final

@@ -5,14 +5,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from training.block import RecipeError, check_keys
+from training.recipe.block import RecipeError, all_of, check_keys
 from training.tasks.base import Model, Task
 from training.train.values import check_values
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
 
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 # Where the recipe says nothing. Every other default is the library's.
 DEFAULTS: Final[dict[str, Any]] = {
@@ -35,8 +35,10 @@ def arguments(recipe: "Recipe", task: Task, folder: Path) -> "TrainingArguments"
 
     given, kind = recipe.train, task.arguments()
     known = {field.name for field in fields(kind) if field.init}
-    check_keys(given, known - set(OWNED), "train", f"transformers.{kind.__name__}")
-    check_values(given, kind, "train")
+    all_of(
+        lambda: check_keys(given, known - set(OWNED), "train", f"transformers.{kind.__name__}"),
+        lambda: check_values({key: value for key, value in given.items() if key in known}, kind, "train"),
+    )
     chosen = {**DEFAULTS, **given}
     # The best checkpoint can only be kept where each one that is saved has been evaluated.
     chosen.setdefault("save_strategy", chosen["eval_strategy"] if chosen["eval_strategy"] != "no" else "steps")

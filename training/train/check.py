@@ -3,17 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from training.block import RecipeError, check_keys
-from training.data.columns import takes_numbers
+from training.recipe.block import RecipeError, all_of, check_keys
 from training.tasks.base import Task
 from training.tasks.open import open_task
-from training.tasks.text import TextTask, require_room
 from training.train.adapter import options
 from training.train.arguments import arguments
-from training.train.check_model import check_model, configured
+from training.train.check_model import check_model
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
 # Of TrainingArguments, what the loop over sharded weights goes by.
 OBEYED: Final = (
@@ -26,24 +24,21 @@ OBEYED: Final = (
 def check(recipe: "Recipe") -> None:
     """Raises RecipeError where the blocks model, peft, train or distributed cannot be what they say."""
     task = open_task(recipe.task)
-    given = arguments(recipe, task, Path())
-    check_model(recipe, task)
-    if takes_numbers(task) and given.per_device_train_batch_size == 1:
-        raise RecipeError(
-            "train.per_device_train_batch_size: numbers are scaled by their batch: give it 2 rows or more"
-        )
-    if recipe.peft is not None:
-        options(recipe, task)
-    if isinstance(task, TextTask):
-        require_room(recipe, configured(recipe))
-    if recipe.distributed is not None and recipe.distributed.strategy != "ddp":
-        _check_sharded(recipe, task, recipe.distributed.strategy)
+    all_of(
+        lambda: arguments(recipe, task, Path()),
+        lambda: check_model(recipe, task),
+        lambda: options(recipe, task) if recipe.peft is not None else None,
+        lambda: _check_sharded(recipe, task),
+    )
 
 
-def _check_sharded(recipe: "Recipe", task: Task, strategy: str) -> None:
-    from transformers import Trainer
+def _check_sharded(recipe: "Recipe", task: Task) -> None:
+    from training.tasks.exact_trainer import ExactTrainer
 
-    if task.trainer() is not Trainer:
+    if recipe.distributed is None or recipe.distributed.strategy == "ddp":
+        return
+    strategy = recipe.distributed.strategy
+    if task.trainer() is not ExactTrainer:
         raise RecipeError(f"distributed: {task.name} has a loss of its own, which ddp knows, but not {strategy}")
     if not task.tensors_only:
         raise RecipeError(f"distributed: the labels of {task.name} are lists, which ddp shares out, but not {strategy}")

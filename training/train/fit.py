@@ -12,7 +12,7 @@ import transformers
 from training.stage import Work
 from training.tasks.base import Model, Task
 from training.tasks.open import open_task
-from training.train.adapter import adapted
+from training.train.adapter import adapt
 from training.train.adapter import save as save_adapted
 from training.train.arguments import arguments, precision, trainer_for
 from training.train.monitor.callback import EndCallback, MonitorCallback
@@ -26,7 +26,7 @@ _LAST: Final = 0.1  # of the steps, whose mean loss is the training loss
 
 
 class TrainingFailed(Exception):
-    """Training came to nothing."""
+    """Training ended without a model."""
 
 
 def fit(work: Work, settings: MonitorSettings, task: Task | None = None) -> None:
@@ -42,15 +42,15 @@ def fit(work: Work, settings: MonitorSettings, task: Task | None = None) -> None
     transformers.set_seed(recipe.seed)
     model = task.start(recipe, task.labels(rows, recipe))
     if recipe.peft is not None:
-        model = adapted(model, recipe, task)
-    train, held_out = (task.features(rows[split], model) for split in ("train", "validation"))
+        model = adapt(model, recipe, task)
+    train, held_out = task.features(rows["train"], model), task.held_out_features(rows["validation"], model)
     trainer = trainer_for(task, model, options, train, held_out, task.collator(model))
     end = EndCallback(scaled=options.fp16)
     trainer.add_callback(end)
     first = trainer.is_world_process_zero()
     monitor = Monitor(settings, recipe.name, folder, work.say, scaled=options.fp16) if first else None
     if monitor is not None:
-        trainer.add_callback(MonitorCallback(monitor, len(rows["train"]), described(work, options, model)))
+        trainer.add_callback(MonitorCallback(monitor, len(rows["train"]), describe(work, options, model)))
     try:
         trainer.train(resume_from_checkpoint=last_checkpoint(folder / CHECKPOINTS))
         if end.failed is not None:
@@ -63,7 +63,7 @@ def fit(work: Work, settings: MonitorSettings, task: Task | None = None) -> None
         keep(work, task, model, validation)
 
 
-def described(work: Work, options: transformers.TrainingArguments, model: Model, shares: int = 0) -> dict[str, Any]:
+def describe(work: Work, options: transformers.TrainingArguments, model: Model, shares: int = 0) -> dict[str, Any]:
     """What the log says at its beginning: what the run is done with, as the libraries took it.
 
     The rows of a batch are shared out over `shares` processes; over all of them, without.
@@ -82,7 +82,7 @@ def described(work: Work, options: transformers.TrainingArguments, model: Model,
         "batch": options.train_batch_size * options.gradient_accumulation_steps * (shares or options.world_size),
         "processes": options.world_size,
         "seed": options.seed,
-        "peft": json.loads(json.dumps(peft, default=_listed)),
+        "peft": json.loads(json.dumps(peft, default=_as_json)),
     }
 
 
@@ -129,5 +129,5 @@ def last_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def _listed(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     return sorted(value) if isinstance(value, set) else str(value)

@@ -6,11 +6,12 @@ from typing import Any, Final
 import torch
 import transformers
 from torch import distributed, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
+from training.recipe.train import Distributed
 from training.tasks.base import Model, Task
-from training.train.block import Distributed
 
 # Of models that bring no plan of their own: the first of two matrices is split by columns, the second by rows, so
 # that one all-reduce does for both.
@@ -40,7 +41,9 @@ def share_out(task: Task, start: Path, block: Distributed) -> Any:
         tp_plan=_tensor_plan(empty, block) if block.tensor > 1 else None,
         fsdp_plan=_layers(empty) if fsdp > 1 and not empty.fsdp_plan else None,
     )
-    return opens.from_pretrained(start, distributed_config=config).train()
+    network = opens.from_pretrained(start, distributed_config=config).train()
+    _join_tied(network)
+    return network
 
 
 def clip(network: nn.Module, most: float) -> float:
@@ -55,7 +58,7 @@ def clip(network: nn.Module, most: float) -> float:
             mesh = parameter.grad.device_mesh if isinstance(parameter.grad, DTensor) else None
             by_mesh.setdefault(mesh, []).append(parameter)
     norms = [nn.utils.get_total_norm([p.grad for p in those if p.grad is not None]) for those in by_mesh.values()]
-    norm = torch.linalg.vector_norm(torch.stack([_whole(part) for part in norms]))
+    norm = torch.linalg.vector_norm(torch.stack([_gather(part) for part in norms]))
     if most > 0:
         for parameters in by_mesh.values():
             nn.utils.clip_grads_with_norm_(parameters, most, norm)
@@ -70,7 +73,27 @@ def save(model: Model, folder: Path) -> None:
     distributed.barrier()
 
 
-def _whole(tensor: torch.Tensor) -> torch.Tensor:
+def _join_tied(network: nn.Module) -> None:
+    """Have FSDP keep one share of a weight that two layers have in common, such as an embedding and a decoder's head.
+
+    transformers ties them after FSDP has taken them for two. Where the rows don't divide, the last share is padded, in
+    a copy for each of them: the first layer would be computed with one that no step of the optimizer ever changes.
+    """
+    shares = [
+        share
+        for module in network.modules()
+        if isinstance(module, FSDPModule)
+        for group in module._get_fsdp_state()._fsdp_param_groups
+        for share in group.fsdp_params
+    ]
+    for share in shares:
+        share.reset_sharded_param()  # pads, as the first forward would: it finds that done
+    padded = {id(share.sharded_param): share._sharded_param_data for share in shares}
+    for share in shares:
+        share._sharded_param_data = padded[id(share.sharded_param)]
+
+
+def _gather(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 

@@ -2,17 +2,16 @@
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import distributed
 from torch.distributed import checkpoint
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 
-if TYPE_CHECKING:
-    from training.train.sharded import Loop
+from training.train.loop import Loop
 
 
-def write(loop: "Loop", folder: Path, step: int) -> None:
+def write(loop: Loop, folder: Path, step: int) -> None:
     """Write the state after `step`, and then remove the one before."""
     partial = folder / "partial"
     checkpoint.save(_state(loop), checkpoint_id=partial)
@@ -24,7 +23,7 @@ def write(loop: "Loop", folder: Path, step: int) -> None:
     distributed.barrier()
 
 
-def resume(loop: "Loop", folder: Path) -> int:
+def resume(loop: Loop, folder: Path) -> int:
     """Take up the last state that was written: after how many steps it was, 0 where there is none."""
     if distributed.get_rank() == 0:
         shutil.rmtree(folder / "partial", ignore_errors=True)
@@ -40,6 +39,6 @@ def resume(loop: "Loop", folder: Path) -> int:
     return step
 
 
-def _state(loop: "Loop") -> dict[str, Any]:
+def _state(loop: Loop) -> dict[str, Any]:
     model, optimizer = get_state_dict(loop.network, loop.optimizer)
     return {"model": model, "optimizer": optimizer}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -36,10 +35,3 @@ def epoch_order(rows: int, seed: int, epoch: int) -> list[int]:
     """The order in which the Trainer takes the rows in that epoch."""
     order: list[int] = torch.randperm(rows, generator=torch.Generator().manual_seed(seed + epoch)).tolist()
     return order
-
-
-def counted(batch: dict[str, Any]) -> int:
-    """Over how many labels the model's loss is the mean: over the rows, where labels have other names."""
-    if "labels" in batch:
-        return int((batch["labels"] != -100).sum())
-    return len(next(iter(batch.values())))

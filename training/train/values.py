@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
-from training.block import RecipeError
+from training.recipe.block import RecipeError
 
 _WORDS: Final[Mapping[Any, str]] = {bool: "true or false", int: "a whole number", float: "a number"}
 _ABOVE_ZERO: Final = (
@@ -22,7 +22,7 @@ def check_values(given: Mapping[str, Any], kind: type, where: str) -> None:
     wrong = [
         f"{where}.{key} is {value!r}, where {wanted} is wanted"
         for key, value in given.items()
-        if (wanted := _wanted(key, value, _kinds(hints[key]))) is not None
+        if (wanted := _expected_kind(key, value, _kinds(hints[key]))) is not None
     ]
     if wrong:
         raise RecipeError("\n".join(wrong))
@@ -32,8 +32,8 @@ def _kinds(hint: Any) -> set[Any]:
     return set(get_args(hint)) if get_origin(hint) in (Union, UnionType) else {hint}
 
 
-def _wanted(key: str, value: Any, kinds: set[Any]) -> str | None:
-    """What should stand there; None where the value will do."""
+def _expected_kind(key: str, value: Any, kinds: set[Any]) -> str | None:
+    """The kind of value that is wanted there; None where the value is of it."""
     if value is None and NoneType in kinds:
         return None
     kinds = kinds - {NoneType}

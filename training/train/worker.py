@@ -4,13 +4,17 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from training.stage import Work
 from training.train.tied import tie
 
+if TYPE_CHECKING:
+    from training.train.settings import MonitorSettings
+
 SPEC: Final = "work.json"  # what the processes are told of the work
 SAID: Final = "headrace: "  # before a line that is meant for whoever runs the recipe
+FAILED: Final = "headrace failed: "  # before what a process fails of, in one line
 
 
 def describe(work: Work) -> str:
@@ -28,7 +32,7 @@ def describe(work: Work) -> str:
 
 def read(text: str) -> Work:
     """What `describe` wrote."""
-    from training.recipe import Recipe
+    from training.recipe.recipe import Recipe
 
     found = json.loads(text)
     recipe = Recipe.model_validate(found["recipe"])
@@ -45,17 +49,25 @@ def main(spec: Path) -> None:
     from training.train.settings import MonitorSettings
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    work = read(spec.read_text())
+    try:
+        _train(read(spec.read_text()), MonitorSettings())
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".strip().replace("\n", "\\n")
+        print(f"{FAILED}{what}", flush=True)
+        raise
+    torch.distributed.destroy_process_group()
+
+
+def _train(work: Work, settings: "MonitorSettings") -> None:
     assert work.recipe.distributed is not None
     if work.recipe.distributed.strategy == "ddp":
         from training.train.fit import fit
 
-        fit(work, MonitorSettings())
+        fit(work, settings)
     else:
         from training.train.sharded import fit_sharded
 
-        fit_sharded(work, work.recipe.distributed, MonitorSettings())
-    torch.distributed.destroy_process_group()
+        fit_sharded(work, work.recipe.distributed, settings)
 
 
 def _say(text: str) -> None:

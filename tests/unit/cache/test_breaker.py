@@ -10,18 +10,18 @@ class Clock:
 
 def opened(clock: Clock) -> Breaker:
     breaker = Breaker(failures=3, open_s=10, clock=clock)
-    assert [breaker.failed() for _ in range(3)] == [False, False, True]
+    assert [breaker.record_failure() for _ in range(3)] == [False, False, True]
     return breaker
 
 
 def test_it_opens_after_so_many_failures_in_a_row() -> None:
     breaker = Breaker(failures=3, open_s=10, clock=Clock())
     for _ in range(5):
-        breaker.failed()
-        breaker.failed()
+        breaker.record_failure()
+        breaker.record_failure()
         assert breaker.allow()
-        breaker.succeeded()
-    assert [breaker.failed() for _ in range(3)] == [False, False, True]
+        breaker.record_success()
+    assert [breaker.record_failure() for _ in range(3)] == [False, False, True]
     assert breaker.state is State.OPEN
     assert not breaker.allow()
 
@@ -42,10 +42,10 @@ def test_a_probe_that_succeeds_closes_it() -> None:
     breaker = opened(clock)
     clock.now = 10.0
     assert breaker.allow()
-    breaker.succeeded()
+    breaker.record_success()
     assert breaker.state is State.CLOSED
     assert breaker.allow()
-    assert not breaker.failed(), "the failures from before must be forgotten"
+    assert not breaker.record_failure(), "the failures from before must be forgotten"
 
 
 def test_a_probe_that_fails_opens_it_for_another_while_and_is_not_a_new_opening() -> None:
@@ -53,7 +53,7 @@ def test_a_probe_that_fails_opens_it_for_another_while_and_is_not_a_new_opening(
     breaker = opened(clock)
     clock.now = 10.0
     assert breaker.allow()
-    assert not breaker.failed()
+    assert not breaker.record_failure()
     assert breaker.state is State.OPEN
     clock.now = 19.9
     assert not breaker.allow()
@@ -74,6 +74,6 @@ def test_calls_that_fail_late_do_not_keep_it_open_longer() -> None:
     clock = Clock()
     breaker = opened(clock)
     clock.now = 9.0
-    assert not breaker.failed()
+    assert not breaker.record_failure()
     clock.now = 10.0
     assert breaker.allow()

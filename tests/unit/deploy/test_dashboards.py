@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from model_service.protocol import errors
-from model_service.protocol.status import http_status
 from tests.unit.deploy.dashboards import (
     DEPLOY,
     OF_PROMETHEUS,
@@ -18,6 +16,8 @@ from tests.unit.deploy.dashboards import (
     metrics_in,
     queries,
 )
+from wire import errors
+from wire.status import http_status
 
 DOCUMENTED = set(re.findall(r"^\| `(\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
 EXPRESSIONS = [*(query.expression for query in queries()), *(alert["expr"] for alert in alerts())]

@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 
 from cache.settings import CacheSettings
 from gateway.app import create_app
-from gateway.parts import Parts, open_parts
+from gateway.composition import Components, compose
 from gateway.settings import GatewaySettings
 from model_service.metrics import ModelCollector
 from model_service.models import Models
@@ -24,17 +24,17 @@ OF_THE_TARGET = {"namespace"}
 
 
 @pytest_asyncio.fixture
-async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+async def components(tmp_path: Path) -> AsyncIterator[Components]:
     storage = StorageSettings(database_url=f"sqlite+aiosqlite:///{tmp_path}/registry.db", artifacts_url=str(tmp_path))
-    parts = open_parts(GatewaySettings(), storage, CacheSettings())
-    yield parts
-    await parts.cache.close()
-    await parts.database.close()
+    components = compose(GatewaySettings(), storage, CacheSettings())
+    yield components
+    await components.cache.close()
+    await components.database.close()
 
 
 @pytest.fixture
-def app(parts: Parts) -> FastAPI:
-    return create_app(parts)
+def app(components: Components) -> FastAPI:
+    return create_app(components)
 
 
 def _exported(families: Iterable[Metric]) -> set[str]:
@@ -60,12 +60,12 @@ def _trigger(overlay: str, scaled: str, name: str) -> Resource:
 
 
 @pytest.mark.parametrize("name", [name for name in RENDERED if name not in ("base", "overlays/demo")])
-async def test_every_metric_and_label_is_exported(name: str, parts: Parts) -> None:
-    parts.metrics.answered("oip", "m", "1", "ModelNotReady", 0.1)
-    exported = _exported(parts.metrics.registry.collect()) | _exported(ModelCollector(Models()).collect())
+async def test_every_metric_and_label_is_exported(name: str, components: Components) -> None:
+    components.metrics.record_answer("oip", "m", "1", "ModelNotReady", 0.1)
+    exported = _exported(components.metrics.registry.collect()) | _exported(ModelCollector(Models()).collect())
     labels = {
         label
-        for family in parts.metrics.registry.collect()
+        for family in components.metrics.registry.collect()
         if family.name == "headrace_gateway_request_seconds"
         for sample in family.samples
         for label in sample.labels
@@ -136,7 +136,7 @@ def test_workers_that_are_none_are_woken_by_what_the_gateway_counts() -> None:
 async def test_every_inference_path_is_published_and_the_administration_is_not(app: FastAPI) -> None:
     route = find(rendered("overlays/production"), "HTTPRoute", "gateway")["spec"]
     prefixes = tuple(match["path"]["value"] for rule in route["rules"] for match in rule["matches"])
-    hot = [path for found in app.routes if (path := getattr(found, "path", None))]
+    hot = [path for found in app.routes if (path := getattr(found, "path", None)) and path != "/metrics"]
     documented = [path for path in app.openapi()["paths"] if not path.startswith("/admin/")]
     assert hot
     assert documented

@@ -157,7 +157,7 @@ def test_what_is_secret_comes_as_the_files_that_the_process_looks_for(name: str)
         assert "headrace_database_url" in {item["path"] for item in secrets["items"]}
         # No secret in what is applied, nor in the environment, which every error report may show.
         assert (
-            not {"HEADRACE_DATABASE_URL", "HEADRACE_ADMIN_TOKEN", "HEADRACE_CACHE_REDIS_URL"}
+            not {"HEADRACE_DATABASE_URL", "HEADRACE_ADMIN_TOKEN", "HEADRACE_CACHE_REDIS_URL", "HEADRACE_CACHE_SECRET"}
             & variables(workload).keys()
         )
 

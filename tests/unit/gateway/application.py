@@ -12,17 +12,17 @@ import httpx
 
 from cache.settings import CacheSettings
 from gateway.app import create_app
-from gateway.parts import Parts, open_parts
+from gateway.composition import Components, compose
 from gateway.settings import GatewaySettings
-from model_service.protocol.codec import decode_request, encode_response
-from model_service.protocol.http import json_length
-from model_service.protocol.messages import InferRequest, InferResponse
-from model_service.protocol.tensors import from_json
-from model_service.protocol.tracing import UNTRACED, Tracer
+from service.asgi import json_length
+from service.tracing import UNTRACED, Tracer
 from storage.manifest import Manifest
 from storage.migrate import upgrade
 from storage.settings import StorageSettings
 from tests.unit.gateway.conftest import Serve
+from wire.codec import decode_request, encode_response
+from wire.messages import InferRequest, InferResponse
+from wire.tensors import from_json
 
 CONTENT = b"a graph, as far as the gateway is concerned"
 SHA256 = sha256(CONTENT).hexdigest()
@@ -34,7 +34,7 @@ class Application:
     """`client` asks it, as if from this machine."""
 
     client: httpx.AsyncClient
-    parts: Parts
+    components: Components
 
     async def publish(self, manifest: Manifest, alias: str | None = None) -> httpx.Response:
         return await self.client.post(
@@ -47,9 +47,9 @@ class Application:
 
     async def load(self, url: str = "http://127.0.0.1:1", id: str = "w1", state: str = "ready") -> None:
         """Have a worker say that it has every version there is."""
-        versions = [version for model in await self.parts.registry.models() for version in model.versions]
-        await self.parts.registry.beat(id, url, {str(v.id): {"state": state, "reason": None} for v in versions})
-        await self.parts.membership.refresh()
+        versions = [version for model in await self.components.registry.models() for version in model.versions]
+        await self.components.registry.beat(id, url, {str(v.id): {"state": state, "reason": None} for v in versions})
+        await self.components.membership.refresh()
 
 
 @asynccontextmanager
@@ -57,21 +57,21 @@ async def application(folder: Path, tracer: Tracer = UNTRACED, **settings: Any) 
     """The route table changes when something is changed or refreshed, and never by itself."""
     still = {"refresh_s": HOUR, "health_interval_s": HOUR, **settings}
     url = f"sqlite:///{folder / 'registry.db'}"
-    parts = open_parts(
+    components = compose(
         GatewaySettings(**still),
         StorageSettings(database_url=url, artifacts_url=str(folder / "artifacts")),
         CacheSettings(redis_url=None),
         tracer,
     )
     await upgrade(url)
-    app = create_app(parts)
+    app = create_app(components)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client,
     ):
-        await parts.membership.refresh()
-        yield Application(client, parts)
+        await components.membership.refresh()
+        yield Application(client, components)
 
 
 def described(name: str = "m", **fields: Any) -> Manifest:

@@ -1,10 +1,16 @@
 import asyncio
+import re
+import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from fastapi.routing import iter_route_contexts
 from pydantic import TypeAdapter
 
+from gateway.api.admin import MANIFEST
+from storage.model_name import RESERVED
 from storage.views import EventView, ModelView, ReplicaView
 from tests.unit.gateway.application import CONTENT, SHA256, Application, application, described
 
@@ -21,7 +27,7 @@ async def app(tmp_path: Path) -> AsyncIterator[Application]:
 
 async def routed(app: Application, name: str = "m") -> dict[str, str]:
     """Where the gateway's own route table leads, by version and alias."""
-    return {key: target.version for key, target in app.parts.membership.table.model(name).versions.items()}
+    return {key: target.version for key, target in app.components.membership.table.model(name).versions.items()}
 
 
 async def test_a_version_is_published_and_routed_to_at_once(app: Application) -> None:
@@ -42,7 +48,7 @@ async def test_views_come_back_as_the_registry_has_them(app: Application) -> Non
     await app.publish(described())
     await app.publish(described(description="better"), alias="candidate")
     given = MODELS.validate_python((await app.client.get("/admin/models")).json())
-    assert given == await app.parts.registry.models()
+    assert given == await app.components.registry.models()
     assert MODEL.validate_python((await app.client.get("/admin/models/m")).json()) == given[0]
 
 
@@ -63,6 +69,23 @@ async def test_a_manifest_is_published_under_its_own_name_only(app: Application)
     assert answer.status_code == 400
     assert "'m'" in answer.json()["error"]
     assert (await app.client.post("/admin/models/m/versions", json={"manifest": {"name": "m"}})).status_code == 400
+
+
+async def test_a_name_that_a_path_uses_is_refused_and_every_such_name_is(app: Application) -> None:
+    answer = await app.publish(described("stats"))
+    assert answer.status_code == 400
+    assert "no model can be called 'stats'" in answer.json()["error"]
+    # Wherever a path has a parameter for the model, no other path may have a word that is not reserved.
+    paths = {route.path for route in iter_route_contexts(cast(Any, app.client)._transport.app.routes) if route.path}
+    named = [path for path in paths if re.search(r"/\{(model|name)\}$", path)]
+    words = {
+        other[len(base) :]
+        for base in (path.rpartition("/")[0] + "/" for path in named)
+        for other in paths
+        if other.startswith(base) and re.fullmatch(r"\w+", other[len(base) :])
+    }
+    assert "stats" in words
+    assert words <= RESERVED
 
 
 async def test_promotion_and_rollback_are_routed_by_at_once(app: Application) -> None:
@@ -90,9 +113,24 @@ async def test_an_alias_can_be_promoted_and_bad_ones_are_refused(app: Applicatio
         ({"version": 1, "alias": ""}, 400),
         ({"alias": "stable"}, 400),
         ({"version": 1.5}, 400),
+        ({"version": True}, 400),
+        ({"version": 1.0}, 400),
     ):
         assert (await app.client.post("/admin/models/m/promote", json=body)).status_code == status
     assert (await app.client.post("/admin/models/m/rollback", json={"alias": "nobody"})).status_code == 404
+
+
+async def test_null_is_as_good_as_left_out_wherever_something_may_be(app: Application) -> None:
+    for text in ("one", "two", "three"):
+        body = {"manifest": described(description=text).model_dump(mode="json"), "alias": None}
+        assert (await app.client.post("/admin/models/m/versions", json=body)).status_code == 200
+    for number in (2, 3):
+        answer = await app.client.post("/admin/models/m/promote", json={"version": number, "alias": None})
+        assert answer.status_code == 200, answer.text
+    json = {"content-type": "application/json"}
+    for content, number in ((b'{"alias": null}', 2), (b"null", 1)):
+        answer = await app.client.post("/admin/models/m/rollback", content=content, headers=json)
+        assert (answer.status_code, answer.json()["number"]) == (200, number)
 
 
 async def test_a_route_shares_requests_out_until_it_is_taken_away(app: Application) -> None:
@@ -100,12 +138,20 @@ async def test_a_route_shares_requests_out_until_it_is_taken_away(app: Applicati
         await app.publish(described(description=text))
     answer = await app.client.put("/admin/models/m/route", json={"weights": {"1": 1, "2": 3}})
     assert MODEL.validate_python(answer.json()).weights == {"1": 1, "2": 3}
-    shares = [(limit, target.version) for limit, target in app.parts.membership.table.model("m").shares]
+    shares = [(limit, target.version) for limit, target in app.components.membership.table.model("m").shares]
     assert shares == [(0.25, "1"), (1.0, "2")]
     answer = await app.client.put("/admin/models/m/route", json={"weights": None})
     assert answer.json()["weights"] is None
     for weights, status in (({"1": 0}, 400), ({"1": -1}, 400), ({"9": 1}, 404), ({"x": 1}, 404), ({"1": "NaN"}, 400)):
         assert (await app.client.put("/admin/models/m/route", json={"weights": weights})).status_code == status
+    # Two that would add up to infinity, numbers that are none, and what is a number elsewhere only.
+    for share in (b"1e308", b"1e400", b"NaN", b"Infinity", b"1" + b"0" * 400, b"true", b'"1"'):
+        content = b'{"weights": {"1": %b, "2": %b}}' % (share, share)
+        answer = await app.client.put(
+            "/admin/models/m/route", content=content, headers={"content-type": "application/json"}
+        )
+        assert answer.status_code == 400, share
+        assert answer.json()["error"]
 
 
 async def test_load_and_unload_answer_with_the_model_as_it_is_then(app: Application) -> None:
@@ -113,16 +159,16 @@ async def test_load_and_unload_answer_with_the_model_as_it_is_then(app: Applicat
     for action, enabled in (("unload", False), ("load", True)):
         answer = await app.client.post(f"/admin/models/m/{action}")
         assert MODEL.validate_python(answer.json()).enabled is enabled
-        assert app.parts.membership.table.model("m").enabled is enabled
+        assert app.components.membership.table.model("m").enabled is enabled
 
 
 async def test_a_failed_version_is_tried_again_when_asked(app: Application) -> None:
     version = (await app.publish(described())).json()
-    await app.parts.registry.mark_failed(version["id"], "it does not load")
+    await app.components.registry.mark_failed(version["id"], "it does not load")
     assert (await app.client.get("/admin/models/m")).json()["versions"][0]["failure"] == "it does not load"
     answer = await app.client.post("/admin/models/m/versions/1/retry")
     assert answer.json()["failure"] is None
-    assert [desired.number for desired in await app.parts.registry.desired()] == [1]
+    assert [desired.number for desired in await app.components.registry.desired()] == [1]
 
 
 async def test_a_version_in_use_stays_and_others_go(app: Application) -> None:
@@ -142,7 +188,7 @@ async def test_a_removed_model_is_gone_from_the_routes_and_its_events_stay(app: 
     await app.publish(described())
     answer = await app.client.delete("/admin/models/m")
     assert (answer.status_code, answer.content) == (204, b"")
-    assert "m" not in app.parts.membership.table.models
+    assert "m" not in app.components.membership.table.models
     events = TypeAdapter(list[EventView]).validate_python((await app.client.get("/admin/events?model=m")).json())
     assert [event.kind for event in events] == ["removed", "promoted", "published"]
     assert {event.actor for event in events} == {"127.0.0.1"}
@@ -175,6 +221,37 @@ async def test_a_file_with_other_bytes_than_its_name_says_is_not_kept(app: Appli
     assert (await app.client.put(f"/admin/files/{'A' * 64}", content=b"")).status_code == 400
 
 
+async def test_a_store_that_is_away_or_takes_no_more_is_a_503_that_says_so(app: Application, tmp_path: Path) -> None:
+    store = tmp_path / "artifacts"
+    store.rename(tmp_path / "unmounted")
+    head = await app.client.head(f"/admin/files/{SHA256}")
+    put = await app.client.put(f"/admin/files/{SHA256}", content=CONTENT)
+    published = await app.publish(described())
+    assert (head.status_code, put.status_code, published.status_code) == (503, 503, 503)
+    for answer in (put, published):
+        assert f"the artifact store {store}" in answer.json()["error"]
+        assert "not mounted" in answer.json()["error"]
+    (tmp_path / "unmounted").rename(store)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))  # no file may grow further, as where a disk is full
+    try:
+        full = await app.client.put(f"/admin/files/{SHA256}", content=CONTENT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert full.status_code == 503
+    assert f"the artifact store {store} does not answer as it should: [Errno 27]" in full.json()["error"]
+    assert (await app.publish(described())).status_code == 200
+
+
+async def test_a_registry_whose_file_is_gone_is_a_503_that_says_so(app: Application, tmp_path: Path) -> None:
+    await app.publish(described())
+    (tmp_path / "registry.db").rename(tmp_path / "away.db")
+    for answer in (await app.client.get("/admin/models"), await app.client.post("/admin/models/m/unload")):
+        assert answer.status_code == 503
+        assert "registry.db is gone" in answer.json()["error"]
+    assert await routed(app) == {"1": "1", "stable": "1"}, "what is known goes on serving"
+
+
 async def test_a_file_is_stored_as_it_comes_and_may_be_larger_than_a_request(tmp_path: Path) -> None:
     async with application(tmp_path, max_body_bytes=10, max_file_bytes=len(CONTENT)) as app:
         pieces: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1)
@@ -190,9 +267,48 @@ async def test_a_file_is_stored_as_it_comes_and_may_be_larger_than_a_request(tmp
             assert answer.status_code == 413
 
 
+@pytest.mark.parametrize(
+    ("body", "number"), [
+        (b'{"manifest": [' + b"{}," * 60_000 + b"{}]}", "50000 values"),
+        (b'{"manifest": {' + b'"a":1,' * 6_000 + b'"a":1}}', "5000 names"),
+        (b'{"manifest": "' + b"a" * MANIFEST.bytes + b'"}', "2097152 bytes"),
+    ],
+)  # fmt: skip
+async def test_a_manifest_that_would_take_long_to_read_is_refused_with_the_limit(
+    app: Application, body: bytes, number: str
+) -> None:
+    answer = await app.client.post(
+        "/admin/models/m/versions", content=body, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 413
+    assert number in answer.json()["error"]
+
+
+async def test_of_thousands_of_mistakes_in_a_list_the_first_is_told(app: Application) -> None:
+    manifest = described(task="text-classification", text={}).model_dump(mode="json")
+    manifest["text"]["labels"] = ["right", *range(40_000)]
+    answer = await app.client.post("/admin/models/m/versions", json={"manifest": manifest})
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "body.manifest.text.labels.1: Input should be a valid string"
+
+
+async def test_what_an_error_repeats_is_cut_short(app: Application) -> None:
+    for manifest in ({"name": "x\n" * 100_000}, {"k" * 100_000: 1}):
+        answer = await app.client.post("/admin/models/m/versions", json={"manifest": manifest})
+        assert answer.status_code == 400
+        assert len(answer.content) < 40_000
+
+
+async def test_only_manifests_are_read_that_are_long(app: Application) -> None:
+    weights = {"weights": {str(number): 1.0 for number in range(10_000)}}
+    answer = await app.client.put("/admin/models/m/route", json=weights)
+    assert answer.status_code == 413
+    assert "65536 bytes" in answer.json()["error"]
+
+
 async def test_a_body_that_is_nested_too_deep_to_be_read_is_refused(app: Application) -> None:
     for path in ("/admin/models/m/versions", "/admin/models/m/promote", "/v2/repository/index"):
-        for content in (b"[" * 100_000, b'{"manifest":' * 50_000 + b"1" + b"}" * 50_000):
+        for content in (b"[" * 30_000, b'{"manifest":' * 4_000 + b"1" + b"}" * 4_000):
             answer = await app.client.post(path, content=content, headers={"content-type": "application/json"})
             assert answer.status_code == 400
             assert answer.json()["error"]

@@ -19,8 +19,19 @@ async def test_what_is_compressed_comes_back_whole(coding: bytes, size: int) -> 
 
 
 def test_only_who_names_one_coding_alone_has_it() -> None:
-    assert compression.wanted({b"accept-encoding": b"gzip"}) == b"gzip"
-    assert compression.wanted({b"accept-encoding": b"deflate"}) == b"deflate"
-    for accepted in (b"gzip, deflate", b"gzip, deflate, br, zstd", b"br", b"identity", b"*", b""):
-        assert compression.wanted({b"accept-encoding": accepted}) is None
-    assert compression.wanted({}) is None
+    assert compression.choose_coding({b"accept-encoding": b"gzip"}) == b"gzip"
+    assert compression.choose_coding({b"accept-encoding": b"deflate"}) == b"deflate"
+    for accepted in (b"GZIP", b"x-gzip", b" X-Gzip ", b"gzip;q=0.5", b"gzip ; q=1.0"):
+        assert compression.choose_coding({b"accept-encoding": accepted}) == b"gzip"
+    for accepted in (
+        b"gzip;q=0",
+        b"gzip; q=0.000",
+        b"gzip, deflate",
+        b"gzip, deflate, br, zstd",
+        b"br",
+        b"identity",
+        b"*",
+        b"",
+    ):
+        assert compression.choose_coding({b"accept-encoding": accepted}) is None
+    assert compression.choose_coding({}) is None

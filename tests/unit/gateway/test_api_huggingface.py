@@ -6,10 +6,11 @@ from typing import Any
 import orjson
 import pytest
 
-from model_service.protocol.messages import InferRequest, InferResponse
-from model_service.protocol.tensors import bytes_tensor
 from tests.unit.gateway.application import Application, application, described, embeds, text_model, worker
 from tests.unit.gateway.conftest import Start
+from wire.messages import InferRequest, InferResponse
+from wire.tasks.table import task_named
+from wire.tensors import bytes_tensor
 
 ENTITIES = [{"entity_group": "PER", "word": "ada"}, {"entity_group": "LOC", "word": "rome"}]
 
@@ -41,8 +42,8 @@ async def app(tmp_path: Path, start: Start, asked: list[InferRequest]) -> AsyncI
             await app.publish(manifest)
         ready = {"state": "ready", "reason": None}
         url = await start(worker(finds_entities(asked)))
-        await app.parts.registry.beat("rows", url, {str(n): ready for n in (2, 3, 4)})
-        await app.parts.membership.refresh()
+        await app.components.registry.beat("rows", url, {str(n): ready for n in (2, 3, 4)})
+        await app.components.membership.refresh()
         yield app
 
 
@@ -96,6 +97,8 @@ async def test_entities_come_flat_for_a_text_and_in_lists_for_a_list(
         ("sentence-embedding", {}, "inputs must be a string"),
         ("sentence-embedding", {"inputs": []}, "not empty"),
         ("sentence-embedding", {"inputs": [1]}, "token ids"),
+        ("sentence-embedding", {"inputs": [["a", "b"]]}, "not of a list of 2"),
+        ("text-classification", {"inputs": [["a", "b"]]}, "not of a list of 2"),
         ("sentence-embedding", {"inputs": {"source_sentence": "a"}}, "'sentences'"),
         ("sentence-embedding", {"inputs": {"source_sentence": "a", "sentences": []}}, "not empty"),
         ("sentence-embedding", {"inputs": "a", "parameters": []}, "parameters must be an object"),
@@ -105,8 +108,8 @@ async def test_entities_come_flat_for_a_text_and_in_lists_for_a_list(
         ("sentence-embedding", {"inputs": "a", "parameters": {"normalize": False}}, "normalize is true"),
         ("sentence-embedding", {"inputs": "a", "encoding_format": "base64"}, "encoding_format"),
         ("sentence-embedding", {"inputs": "a", "truncation_direction": "left"}, "truncation_direction"),
-        ("sentence-embedding", {"inputs": "a", "dimensions": 3}, "4 dimensions"),
-        ("sentence-embedding", {"inputs": "a", "prompt_name": "query"}, "unknown parameter 'prompt_name'"),
+        ("sentence-embedding", {"inputs": "a", "dimensions": 5}, "4 dimensions"),
+        ("text-classification", {"inputs": "a", "parameters": {"prompt_name": "q"}}, "unknown parameter 'prompt_name'"),
         ("text-classification", {"inputs": "a", "parameters": {"function_to_apply": "none"}}, 'is "softmax"'),
         ("token-classification", {"inputs": "a", "parameters": {"stride": 3}}, "unknown parameter 'stride'"),
         ("token-classification", {"inputs": "a", "parameters": {"ignore_labels": "O"}}, "ignore_labels"),
@@ -117,6 +120,15 @@ async def test_what_the_model_cannot_do_is_refused_with_its_reason(
     app: Application, model: str, body: dict[str, Any], words: str
 ) -> None:
     assert words in await refusal(app, model, **body)
+
+
+async def test_null_is_as_good_as_left_out_wherever_something_may_be(app: Application) -> None:
+    for task in ("sentence-embedding", "text-classification", "token-classification"):
+        plain = await ask(app, task, inputs="a")
+        parameters = dict.fromkeys(task_named(task).body_parameters)
+        options = {"use_cache": None, "wait_for_model": None}
+        assert await ask(app, task, inputs="a", parameters=parameters, options=options) == plain
+        assert await ask(app, task, inputs="a", parameters=None, options=None, **parameters) == plain
 
 
 async def test_the_cache_can_be_left_out(app: Application) -> None:
@@ -139,7 +151,7 @@ async def test_a_model_that_is_not_loaded_yet_is_waited_for_where_asked(app: App
     patient = asyncio.create_task(app.client.post("/models/late", json=body))
     await asyncio.sleep(0.05)
     assert not patient.done()
-    url = next(r.url for r in app.parts.membership.replicas.values() if r.id == "embeds")
+    url = next(r.url for r in app.components.membership.replicas.values() if r.id == "embeds")
     await app.load(url, id="embeds")
     assert (await patient).json() == [1, 1, 0.5, 0]
 
@@ -147,8 +159,8 @@ async def test_a_model_that_is_not_loaded_yet_is_waited_for_where_asked(app: App
 async def test_a_model_that_will_not_come_by_itself_is_not_waited_for(app: Application) -> None:
     body = {"inputs": "a", "options": {"wait_for_model": True}}  # without the reason at once, this waits for 30 s
     broken = (await app.publish(text_model("sentence-embedding", "broken"))).json()
-    await app.parts.registry.mark_failed(broken["id"], "no such operator")
-    await app.parts.membership.refresh()
+    await app.components.registry.mark_failed(broken["id"], "no such operator")
+    await app.components.membership.refresh()
     answer = await app.client.post("/models/broken", json=body)
     assert (answer.status_code, "no such operator" in answer.json()["error"]) == (503, True)
     await app.publish(text_model("sentence-embedding", "off"))

@@ -8,10 +8,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cache.stats import CacheStats
-from model_service.protocol.messages import InferRequest, InferResponse
-from model_service.protocol.tensors import Tensor
 from tests.unit.gateway.application import Application, application, described, embeds, text_model, worker
 from tests.unit.gateway.conftest import Start
+from wire.messages import InferRequest, InferResponse
+from wire.tensors import Tensor
 
 
 @pytest.fixture
@@ -73,16 +73,18 @@ async def test_metrics_tell_how_many_requests_shared_a_worker_s_request(app: App
     await app.upload()
     await app.publish(described())
     await app.load(await start(serve))
-    assert await metric("gathered_total") == 0
+    assert await metric("coalesced_total") == 0
     rows = [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [n, n]} for n in range(5)]
-    slots = app.parts.membership.table.resolve("m", None).slots
-    tasks = [asyncio.create_task(app.client.post("/v2/models/m/infer", json={"inputs": [row]})) for row in rows]
-    while await metric("in_flight") < len(rows):
-        await asyncio.sleep(0.01)
+    slots = app.components.membership.table.resolve("m", None).slots
+    tasks = []
+    for row in rows:  # one after the other: those of one turn of the loop would leave together
+        tasks.append(asyncio.create_task(app.client.post("/v2/models/m/infer", json={"inputs": [row]})))
+        while app.components.limits.admission.in_flight < len(tasks):
+            await asyncio.sleep(0.01)
     all_asked.set()
     answers = [answer.json()["outputs"][0]["data"] for answer in await asyncio.gather(*tasks)]
     assert answers == [row["data"] for row in rows]
-    assert await metric("gathered_total") == len(rows) - slots > 1
+    assert await metric("coalesced_total") == len(rows) - slots > 1
 
 
 async def test_every_number_of_the_cache_is_told(app: Application) -> None:

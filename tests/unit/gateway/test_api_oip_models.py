@@ -5,7 +5,9 @@ from typing import Any
 
 import orjson
 import pytest
+from fastapi.routing import iter_route_contexts
 
+from storage.model_name import RESERVED
 from tests.unit.gateway.application import Application, application, described, text_model
 from tests.unit.gateway.conftest import Serve, Start
 
@@ -60,7 +62,7 @@ async def test_a_platform_without_models_is_ready_once_a_worker_lives(app: Appli
 
 async def test_a_platform_whose_workers_are_all_unwell_is_not_ready(app: Application) -> None:
     await app.load()
-    for replica in app.parts.membership.replicas.values():
+    for replica in app.components.membership.replicas.values():
         replica.healthy = False
     assert (await app.client.get("/v2/health/ready")).status_code == 503
 
@@ -73,6 +75,7 @@ async def test_a_model_describes_itself_also_before_it_is_loaded(app: Applicatio
         "name": "m",
         "versions": [],
         "platform": "onnxruntime_onnx",
+        "task": "tensors",
         "inputs": [{"name": "x", **tensor}],
         "outputs": [{"name": "y", **tensor}],
     }
@@ -82,6 +85,7 @@ async def test_a_model_describes_itself_also_before_it_is_loaded(app: Applicatio
     for path in ("/v2/models/m", "/v2/models/m/versions/1", "/v2/models/m/versions/stable"):
         assert (await app.client.get(path)).json() == expected
     candidate = (await app.client.get("/v2/models/m/versions/candidate")).json()
+    assert candidate["task"] == "sentence-embedding"
     assert candidate["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
 
 
@@ -89,12 +93,6 @@ async def test_all_models_are_named(app: Application) -> None:
     for name in ("z", "a.b"):
         await app.publish(described(name))
     assert (await app.client.get("/v2/models")).json() == {"models": ["a.b", "z"]}
-
-
-async def test_a_model_that_is_called_as_a_path_is_found_by_its_versions(app: Application) -> None:
-    await app.publish(described("stats"))
-    await app.load()
-    assert (await app.client.get("/v2/models/stats/versions/1")).json()["name"] == "stats"
 
 
 async def test_a_model_is_ready_while_a_worker_has_it(app: Application) -> None:
@@ -112,8 +110,8 @@ async def test_a_model_is_ready_while_a_worker_has_it(app: Application) -> None:
     for path in ("/v2/models/other/ready", "/v2/models/m/versions/2/ready"):
         assert (await app.client.get(path)).status_code == 404
     await app.load(state="failed")
-    await app.parts.registry.mark_failed(version["id"], "the graph is broken")
-    await app.parts.membership.refresh()
+    await app.components.registry.mark_failed(version["id"], "the graph is broken")
+    await app.components.membership.refresh()
     answer = await app.client.get("/v2/models/m/ready")
     assert answer.status_code == 503
     assert "the graph is broken" in answer.json()["error"]
@@ -158,7 +156,7 @@ async def test_a_silent_worker_is_left_out_of_the_statistics(app: Application, s
 async def test_the_index_says_why_a_version_cannot_be_asked(app: Application) -> None:
     for text in ("stable", "unnamed", "broken"):
         version = (await app.publish(described(description=text), alias=text if text == "broken" else None)).json()
-    await app.parts.registry.mark_failed(version["id"], "a broken graph")
+    await app.components.registry.mark_failed(version["id"], "a broken graph")
 
     async def index(**asked: Any) -> dict[str, tuple[str, str]]:
         # As tritonclient sends it: JSON that does not say so, or nothing at all.
@@ -168,11 +166,11 @@ async def test_the_index_says_why_a_version_cannot_be_asked(app: Application) ->
 
     unnamed, broken = ("UNAVAILABLE", "no alias and no route names it"), ("UNAVAILABLE", "a broken graph")
     assert await index() == {"1": ("LOADING", ""), "2": unnamed, "3": broken}
-    await app.parts.registry.beat("w1", "http://127.0.0.1:1", {"1": {"state": "ready", "reason": None}})
-    await app.parts.membership.refresh()
+    await app.components.registry.beat("w1", "http://127.0.0.1:1", {"1": {"state": "ready", "reason": None}})
+    await app.components.membership.refresh()
     assert await index() == {"1": ("READY", ""), "2": unnamed, "3": broken}
     assert await index(ready=True) == {"1": ("READY", "")}
-    await app.parts.registry.beat("w1", "http://127.0.0.1:1", {})
+    await app.components.registry.beat("w1", "http://127.0.0.1:1", {})
     assert (await app.client.post("/admin/models/m/unload")).status_code == 200
     assert set((await index()).values()) == {("UNAVAILABLE", "unloaded")}
 
@@ -194,7 +192,7 @@ async def test_loading_waits_for_the_workers(tmp_path: Path) -> None:
         assert not unloading.done()
         await app.load(state="unloading")
         assert (await unloading).json() == {"name": "m", "unload": True}
-        assert (await app.parts.registry.model("m")).enabled is False
+        assert (await app.components.registry.model("m")).enabled is False
         events = (await app.client.get("/admin/events?model=m")).json()
         assert [(event["kind"], event["actor"]) for event in events[:1]] == [("disabled", "127.0.0.1")]
 
@@ -206,8 +204,24 @@ async def test_loading_ends_when_it_fails_or_takes_too_long(tmp_path: Path) -> N
         slow = await app.client.post("/v2/repository/models/m/load")
         assert slow.status_code == 503
         assert "still loading" in slow.json()["error"]
-        await app.parts.registry.mark_failed(version["id"], "a broken graph")
+        await app.components.registry.mark_failed(version["id"], "a broken graph")
         failed = await app.client.post("/v2/repository/models/m/load")
         assert failed.status_code == 503
         assert "a broken graph" in failed.json()["error"]
         assert (await app.client.post("/v2/repository/models/other/load")).status_code == 404
+
+
+async def test_no_path_but_the_statistics_of_all_models_stands_where_a_model_s_name_may(app: Application) -> None:
+    """Or a model of that name could not be asked; registration refuses such names."""
+    transport: Any = app.client._transport
+    paths = [route.path.split("/") for route in iter_route_contexts(transport.app.routes) if route.path]
+    hidden = set()
+    for path in paths:
+        for other in paths:
+            pairs = list(zip(path, other, strict=False))
+            differing = [(one, two) for one, two in pairs if one != two]
+            if len(path) == len(other) and len(differing) == 1:
+                (one, two) = differing[0]
+                hidden |= {two} if one.startswith("{") and not two.startswith("{") else set()
+    assert hidden == {"stats"}
+    assert hidden <= RESERVED

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.gateway.application import Application, application, described, embeds, text_model, worker
 from tests.unit.gateway.conftest import Start
+from wire.messages import InferRequest, InferResponse
 
 
 @pytest.fixture
@@ -52,6 +53,12 @@ async def test_base64_holds_the_same_numbers_as_little_endian_floats(app: Applic
     assert struct.unpack("<4f", b64decode(item["embedding"])) == (2, 1, 0.5, 0)
 
 
+async def test_null_is_as_good_as_left_out(app: Application) -> None:
+    plain = await ask(app, input="a")
+    nothing = {"encoding_format": None, "dimensions": None, "user": None, "something else": None}
+    assert await ask(app, input="a", **nothing) == plain
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -60,9 +67,15 @@ async def test_base64_holds_the_same_numbers_as_little_endian_floats(app: Applic
         ({"input": [1, 2]}, "token ids"),
         ({"input": [[1, 2]]}, "token ids"),
         ({"input": ["a", None]}, "list of strings"),
+        ({"input": [["a", "b"]]}, "list of strings, not of a list of 2"),
+        ({"input": [[]]}, "list of strings"),
+        ({"input": [[["a"]]]}, "list of strings"),
+        ({"input": [True]}, "list of strings, not of true"),
+        ({"input": "a", "prompt": "query: "}, "unknown parameter 'prompt'; this takes model, input, encoding_format"),
         ({"input": {"text": "a"}}, "list of strings"),
-        ({"input": "a", "dimensions": 2}, "4 dimensions"),
+        ({"input": "a", "dimensions": 5}, "4 dimensions: ask for 1 to 4"),
         ({"input": "a", "dimensions": "4"}, "4 dimensions"),
+        ({"input": "a", "dimensions": 0}, "4 dimensions"),
         ({"input": "a", "encoding_format": "hex"}, "'float' or 'base64'"),
         ({"input": "a", "encoding_format": []}, "'float' or 'base64'"),
         ({"input": "a", "model": "m"}, "does not embed text"),
@@ -74,6 +87,25 @@ async def test_what_cannot_be_answered_is_refused_with_its_reason(
     app: Application, body: dict[str, Any], words: str
 ) -> None:
     assert words in await refusal(app, **body)
+
+
+async def test_a_prompt_and_dimensions_are_asked_of_the_model(tmp_path: Path, start: Start) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def answer(request: InferRequest) -> InferResponse:
+        asked.append(request.parameters)
+        return embeds(request)
+
+    async with application(tmp_path) as app:
+        await app.upload()
+        await app.publish(text_model("sentence-embedding", "embedder"))
+        await app.load(await start(worker(answer)))
+        await ask(app, input="a", prompt_name="query", dimensions=2)
+        await ask(app, input="a", prompt_name=None, dimensions=4)
+        body = {"inputs": "b", "prompt_name": "query", "dimensions": 2, "truncation_direction": "Right"}
+        (await app.client.post("/models/embedder", json=body)).raise_for_status()
+    wanted = {"prompt_name": "query", "dimensions": 2}
+    assert [{name: given[name] for name in wanted.keys() & given} for given in asked] == [wanted, {}, wanted]
 
 
 async def test_a_body_that_is_no_json_object_is_refused(app: Application) -> None:

@@ -1,6 +1,6 @@
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,69 @@ async def test_it_is_valid_openapi(app: Application) -> None:
     assert len(set(names)) == len(names)
     assert all("422" not in operation["responses"] for operation in operations)
     assert all(operation["summary"] for operation in operations)
+
+
+def parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object within `value`."""
+    if isinstance(value, dict):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from parts(part)
+
+
+# What openapi-python-client, openapi-generator's templates or openapi-typescript refuse, or make no sound code of.
+REFUSED = {"prefixItems", "patternProperties", "propertyNames", "dependentSchemas", "dependentRequired", "contains"}
+REFUSED |= {
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "if",
+    "then",
+    "else",
+    "not",
+    "$defs",
+    "$dynamicRef",
+    "nullable",
+}
+
+
+async def test_it_holds_nothing_that_generators_of_clients_refuse(app: Application) -> None:
+    outputs = [{"name": name, "datatype": "FP32", "shape": [-1]} for name in ("a.b", "a_b", "A_B")]
+    await app.publish(described("alike", outputs=outputs))
+    for name in ("me-too", "me_too"):
+        await app.publish(text_model("sentence-embedding", name))
+    given = await spec(app)
+    for part in parts({"paths": given["paths"], "schemas": given["components"]["schemas"]}):
+        assert not REFUSED & part.keys(), part
+        for word in part.get("enum", [part["const"]] if "const" in part else []):
+            assert part.get("type") == {str: "string", int: "integer"}.get(type(word)), part
+        assert not isinstance(part.get("type"), list), "anyOf says the same, and more of them know it"
+        for names in ("properties", "schemas"):
+            for name, schema in part.get(names, {}).items():
+                assert isinstance(schema, dict), "true and false are schemas that few know"
+                assert schema.get("type") != "null", f"{name} can be nothing but null"
+        for choice in part.get("anyOf", ()):
+            assert choice.get("type") != "null" or len(part["anyOf"]) == 2
+            assert choice.get("type") != "array" or {"type": "null"} in part["anyOf"], "lists want oneOf"
+        assert not isinstance(part.get("default"), dict | list)
+        assert "allOf" not in part
+        constants = [re.sub("[^a-z0-9]", "", str(word).lower()) for word in part.get("enum", ())]
+        assert len(set(constants)) == len(constants), "in capitals and without signs two are alike"
+
+
+async def test_every_parameter_that_is_taken_is_described(app: Application) -> None:
+    given = await spec(app)
+    for task in TASKS:
+        schema = given["components"]["schemas"][f"model_{task.replace('-', '_')}_TaskRequest"]
+        (parameters, _) = schema["properties"]["parameters"]["anyOf"]
+        answer = await app.client.post(f"/models/{task}", json={"inputs": "a", "parameters": {"nonsense": 1}})
+        taken = answer.json()["error"].partition("this task takes ")[2].split(", ")
+        assert set(parameters["properties"]) == set(taken)
+        if task == "sentence-embedding":
+            assert set(taken) < set(schema["properties"])
+    schema = given["paths"]["/v1/embeddings"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = {"model": "sentence-embedding", "input": "a", "nonsense": 1}
+    message = (await app.client.post("/v1/embeddings", json=body)).json()["error"]["message"]
+    assert set(schema["properties"]) == set(message.partition("this takes ")[2].split(", "))
 
 
 async def test_every_model_s_request_is_typed_by_its_manifest(app: Application) -> None:
@@ -119,7 +182,7 @@ async def test_tensors_without_a_json_form_are_described_as_bytes(app: Applicati
     assert list(some["requestBody"]["content"]) == ["application/json", "application/octet-stream"]
     assert "`y` BF16 [-1]" in some["description"]
     output = given["components"]["schemas"]["model_mixed_InferResponse"]["properties"]["outputs"]["items"]
-    assert output["properties"]["name"] == {"const": "z"}
+    assert output["properties"]["name"] == {"type": "string", "const": "z"}
 
 
 async def test_what_a_generated_client_calls_its_functions_and_classes_stays_apart(app: Application) -> None:
@@ -149,7 +212,7 @@ def test_no_two_models_are_called_alike_in_code(models: list[str]) -> None:
 
 async def test_it_follows_the_models_and_is_made_only_when_they_change(app: Application) -> None:
     first = await app.client.get("/openapi.json")
-    await app.parts.membership.refresh()
+    await app.components.membership.refresh()
     assert (await app.client.get("/openapi.json")).content == first.content
     await app.publish(text_model("sentence-embedding", "another"))
     added = await spec(app)
@@ -163,4 +226,4 @@ async def test_it_follows_the_models_and_is_made_only_when_they_change(app: Appl
     await app.client.post("/admin/models/many.tensors/promote", json={"version": 2})
     await app.load()
     request = (await spec(app))["components"]["schemas"]["model_many_tensors_InferRequest"]
-    assert request["properties"]["inputs"]["items"]["properties"]["name"] == {"const": "z"}
+    assert request["properties"]["inputs"]["items"]["properties"]["name"] == {"type": "string", "const": "z"}

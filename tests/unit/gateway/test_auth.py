@@ -1,9 +1,10 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
-from gateway.auth import is_loopback
+from gateway.auth import WRONG_TOKEN_S
 from tests.unit.gateway.application import Application, application
 
 TOKEN = "a long secret"
@@ -34,6 +35,18 @@ async def test_without_the_token_nothing_is_changed_or_told(guarded: Application
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")
         assert "token" in answer.json()["error"]
+
+
+async def test_who_guesses_the_token_is_logged_and_waits(
+    guarded: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = monotonic()
+    answer = await guarded.client.get("/admin/models", headers={"authorization": "Bearer wrong"})
+    assert answer.status_code == 401
+    assert monotonic() - began >= WRONG_TOKEN_S
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "gateway.auth"]
+    assert "a wrong token came from" in line
+    assert "Bearer" not in line
 
 
 async def test_whoever_lacks_the_token_has_no_body_read(guarded: Application) -> None:
@@ -86,12 +99,40 @@ async def test_without_a_token_this_machine_may(local: Application, host: str) -
         {"host": "attacker.example:8000"},  # a name that was made to lead here
         {"host": "[attacker"},
         {"host": ""},
+        {"host": "gateway"},
         {"origin": "https://attacker.example"},
         {"origin": "null"},
+        {"origin": "http://127.0.0.1:8000", "host": "localhost:8000"},
+        {"origin": "http://127.0.0.1:3000"},  # what another program of this machine serves
+        {"forwarded": "for=192.0.2.7"},
+        {"x-forwarded-for": "127.0.0.1"},
+        {"X-Forwarded-Proto": "https"},
+        {"x-forwarded-host": "127.0.0.1:8000"},
+        {"x-real-ip": "127.0.0.1"},
+        {"via": "1.1 proxy"},
     ],
 )
-async def test_without_a_token_no_web_page_may(local: Application, headers: dict[str, str]) -> None:
-    assert (await local.client.get("/admin/models", headers=headers)).status_code == 403
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/admin/models"), ("POST", "/v2/repository/models/m/unload"), ("DELETE", "/admin/models/m")],
+)
+async def test_without_a_token_no_web_page_and_no_proxy_may(
+    local: Application, headers: dict[str, str], method: str, path: str
+) -> None:
+    answer = await local.client.request(method, path, headers=headers)
+    assert answer.status_code == 403
+    assert answer.json()["error"]
+
+
+async def test_a_page_of_the_gateway_itself_may(local: Application) -> None:
+    headers = {"origin": "http://localhost:8000", "host": "localhost:8000"}
+    assert (await local.client.get("/admin/models", headers=headers)).status_code == 200
+
+
+async def test_with_the_token_a_proxy_may_hand_on(tmp_path: Path) -> None:
+    async with application(tmp_path, admin_token=TOKEN) as app:
+        headers = {"authorization": f"Bearer {TOKEN}", "x-forwarded-for": "192.0.2.7"}
+        assert (await app.client.get("/admin/models", headers=headers)).status_code == 200
 
 
 async def test_the_description_asks_for_the_token_only_where_there_is_one(
@@ -101,8 +142,3 @@ async def test_the_description_asks_for_the_token_only_where_there_is_one(
     assert with_token["paths"]["/admin/models"]["get"]["security"]
     assert "security" not in with_token["paths"]["/v2/models"]["get"]
     assert "security" not in without["paths"]["/admin/models"]["get"]
-
-
-def test_loopback_is_this_machine_alone() -> None:
-    assert all(map(is_loopback, ("127.0.0.1", "127.8.8.8", "::1", "localhost")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.example", "", None)))

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.balancer import Balancer, Replica
-from model_service.protocol.errors import WorkerUnavailable
+from wire.errors import WorkerUnavailable
 
 
 def replicas(count: int) -> list[Replica]:
@@ -22,7 +22,7 @@ def test_equally_busy_replicas_take_turns() -> None:
 def test_an_unhealthy_or_ejected_replica_is_left_alone() -> None:
     sick, ejected, well = replicas(3)
     sick.healthy = False
-    ejected.failed()
+    ejected.record_failure()
     assert {Balancer().choose([sick, ejected, well]) for _ in range(5)} == {well}
 
 
@@ -30,10 +30,10 @@ def test_each_failure_in_a_row_ejects_for_longer_and_a_success_forgives() -> Non
     (replica,) = replicas(1)
     terms = []
     for _ in range(3):
-        replica.failed()
+        replica.record_failure()
         terms.append(replica.ejected_until)
     assert terms == sorted(set(terms))
-    replica.succeeded()
+    replica.record_success()
     assert replica.available(0.0)
     assert replica.failures == 0
 
@@ -49,8 +49,8 @@ def test_where_none_is_well_all_are_tried() -> None:
 def test_a_retry_goes_to_another_replica_where_there_is_one() -> None:
     first, second = replicas(2)
     second.outstanding = 5
-    assert Balancer().choose([first, second], avoid=first) is second
-    assert Balancer().choose([first], avoid=first) is first
+    assert Balancer().choose([first, second], avoid=[first]) is second
+    assert Balancer().choose([first], avoid=[first]) is first
 
 
 def test_no_replica_at_all_is_an_error() -> None:

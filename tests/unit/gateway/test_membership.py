@@ -4,14 +4,17 @@ from time import monotonic
 
 import pytest
 
-from gateway.connection import Reply
 from gateway.membership import Membership
 from gateway.worker_client import WorkerClient
-from model_service.protocol.errors import ModelNotReady
+from service.http_client import Reply, Stalled
 from storage.views import ModelView, ReplicaView, Snapshot
 from tests.unit.gateway.conftest import Start
 from tests.unit.gateway.models import model, replica
 from tests.unit.gateway.test_worker_client import read_request
+from wire.errors import CrashingInput, ModelNotReady
+from wire.messages import InferRequest
+from wire.refusals import fingerprint
+from wire.tensors import from_json
 
 VIEW = model(1, aliases={"stable": 1})
 
@@ -44,6 +47,18 @@ async def test_a_version_is_routed_to_the_replicas_that_have_it_loaded() -> None
     assert holders(members) == ["a", "c"]
 
 
+async def test_requests_of_a_version_whose_rows_a_worker_has_found_to_depend_are_neither_coalesced_nor_cut() -> None:
+    told = replica("a", 1)
+    told.versions["1"]["alone"] = "output 'y' is off by 3"
+    members = membership(FakeRegistry(replica("b", 1), told))
+    await members.refresh()
+    target = members.table.resolve("m", None)
+    assert (target.coalesces, target.max_rows) == (False, 1)
+    members = membership(FakeRegistry(replica("b", 1)))
+    await members.refresh()
+    assert members.table.resolve("m", None).coalesces
+
+
 async def test_a_draining_replica_gets_nothing() -> None:
     members = membership(FakeRegistry(replica("a", 1, draining=True), replica("b", 1)))
     await members.refresh()
@@ -59,6 +74,40 @@ async def test_a_replica_whose_heartbeat_stands_still_is_gone_and_one_that_beats
     members = membership(registry)
     await members.refresh()
     assert holders(members) == ["a"]
+
+
+async def test_siblings_read_the_registry_before_what_was_read_counts() -> None:
+    registry = FakeRegistry(replica("a", 1))
+    one, other = membership(registry), membership(registry)
+    counted = []
+
+    async def look() -> None:
+        await other.read()
+        counted.append((one.table.loaded, other.table.loaded))
+
+    one.tell_siblings = look
+    await one.refresh()
+    assert counted == [(False, True)]
+    assert holders(one) == holders(other) == ["a"]
+
+
+async def test_what_was_read_earlier_is_not_stored_later() -> None:
+    registry = FakeRegistry(replica("a", 1))
+    members = membership(registry)
+    passed, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        passed.set()
+        await go_on.wait()
+
+    members.tell_siblings = wait
+    slow = asyncio.create_task(members.refresh())
+    await passed.wait()
+    registry.replicas = (replica("b", 1),)
+    await members.read()
+    go_on.set()
+    await slow
+    assert holders(members) == ["b"]
 
 
 async def test_counters_of_a_replica_outlive_the_table() -> None:
@@ -176,3 +225,99 @@ async def test_a_worker_that_says_not_ready_or_nothing_is_unhealthy_until_it_say
         while members.replicas["a"].healthy is not healthy:
             await asyncio.sleep(0.01)
     running.cancel()
+
+
+async def test_siblings_check_a_worker_before_it_counts_as_ready_again(start: Start) -> None:
+    ready = False
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\n\r\n" % (b"200 OK" if ready else b"503 X"))
+
+    registry = FakeRegistry(replica("a", 1, url=await start(serve)))
+    one, other = membership(registry), membership(registry)
+    counted: list[tuple[bool, bool]] = []
+
+    async def check() -> None:
+        await other.check()
+        counted.append((one.replicas["a"].healthy, other.replicas["a"].healthy))
+
+    one.have_siblings_check = check
+    for members in (one, other):
+        await members.refresh()
+        await members.check()
+    assert not one.replicas["a"].healthy
+    ready = True
+    running = asyncio.create_task(one.run())
+    while not one.replicas["a"].healthy:
+        await asyncio.sleep(0.01)
+    running.cancel()
+    assert counted == [(False, True)]
+
+
+async def test_a_worker_that_answers_its_health_checks_lives_though_its_heartbeat_stands_still(start: Start) -> None:
+    identity = b"headrace-replica: a\r\n"
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\n%bcontent-length: 0\r\n\r\n" % identity)
+
+    members = membership(FakeRegistry(replica("a", 1, url=await start(serve))), replica_timeout_s=0.5)
+    await members.refresh()
+    running = asyncio.create_task(members.run())
+    await asyncio.sleep(1.5)
+    assert holders(members) == ["a"]
+    identity = b"headrace-replica: another\r\n"  # which has its address now
+    async with asyncio.timeout(30):
+        while "a" in members.replicas:
+            await asyncio.sleep(0.01)
+    running.cancel()
+
+
+async def test_behind_a_load_balancer_workers_that_all_stand_still_are_not_to_blame() -> None:
+    registry = FakeRegistry(replica("a", 1), replica("b", 1))
+    members = membership(registry, refresh_s=10.0, replica_timeout_s=0.2, upstream="http://127.0.0.1:9")
+    for _ in range(10):
+        await members.refresh()
+        await asyncio.sleep(0.05)
+    assert members.table.resolve("m", None).replicas[0].workers == 2
+    for beat in range(2, 12):  # only one of them goes on
+        registry.replicas = (replica("a", 1, beat=beat), replica("b", 1))
+        await members.refresh()
+        await asyncio.sleep(0.05)
+    assert members.table.resolve("m", None).replicas[0].workers == 1
+
+
+async def test_what_a_silent_worker_was_asked_is_given_up_where_another_one_is_well(start: Start) -> None:
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    async def stay_silent(reader: StreamReader, writer: StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+
+    client = WorkerClient()
+    registry = FakeRegistry(replica("a", 1, url=await start(stay_silent)), replica("b", 1, url=await start(answer)))
+    members = membership(registry, client=client)
+    await members.refresh()
+    asked = asyncio.create_task(client.request(members.replicas["a"], b"POST", b"/"))
+    running = asyncio.create_task(members.run())
+    with pytest.raises(Stalled):
+        async with asyncio.timeout(30):
+            await asked
+    running.cancel()
+
+
+async def test_what_one_worker_refuses_is_refused_here() -> None:
+    asked = InferRequest("m", None, [from_json("x", "FP32", (1, 2), [1, 2])])
+    view = replica("a", 1)
+    view.versions["1"]["refused"] = {fingerprint(asked): {"reason": "it ends the process", "for_s": 60.0}}
+    members = membership(FakeRegistry(view))
+    await members.refresh()
+    await members.refresh()
+    with pytest.raises(CrashingInput, match="it ends the process"):
+        members.table.resolve("m", None).refusals.check(asked)

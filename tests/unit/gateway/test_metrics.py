@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from model_service.protocol.messages import InferRequest, InferResponse
-from model_service.protocol.tensors import Tensor
 from tests.unit.gateway.application import Application, application, described, worker
 from tests.unit.gateway.conftest import Start
+from wire.messages import InferRequest, InferResponse
+from wire.tensors import Tensor
 
 ROW = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
 NOWHERE = "http://127.0.0.1:1"
@@ -75,9 +75,9 @@ async def test_shares_are_those_of_the_route(app: Application) -> None:
 async def test_a_version_that_will_not_be_loaded_has_failed(app: Application) -> None:
     for version in (1, 2):
         await publish(app, version)
-    model = await app.parts.registry.model("m")
-    await app.parts.registry.mark_failed(model.versions[1].id, "it crashes")
-    await app.parts.membership.refresh()
+    model = await app.components.registry.model("m")
+    await app.components.registry.mark_failed(model.versions[1].id, "it crashes")
+    await app.components.membership.refresh()
     assert await told(app, "version_failed") == {("m", "1"): 0, ("m", "2"): 1}
 
 
@@ -114,8 +114,8 @@ async def test_behind_a_load_balancer_the_replica_is_the_load_balancer(tmp_path:
 
 async def test_a_bucket_names_the_trace_of_a_request_to_who_takes_openmetrics(app: Application) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
-    app.parts.metrics.answered("oip", "m", "1", "hit", 0.02, trace)
-    app.parts.metrics.answered("oip", "m", "1", "hit", 0.2)
+    app.components.metrics.record_answer("oip", "m", "1", "hit", 0.02, trace)
+    app.components.metrics.record_answer("oip", "m", "1", "hit", 0.2)
     accepted = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
     answer = await app.client.get("/metrics", headers=accepted)
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")

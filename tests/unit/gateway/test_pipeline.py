@@ -3,15 +3,16 @@ from time import monotonic
 
 import pytest
 
+from cache.key import cache_key
 from cache.settings import CacheSettings, open_cache
 from gateway.balancer import Replica
 from gateway.pipeline import Gateway
 from gateway.routing import RouteTable, Target, build_table
-from model_service.protocol.errors import DeadlineExceeded, Overloaded
-from model_service.protocol.messages import InferRequest, InferResponse, RequestedOutput
-from model_service.protocol.tensors import Tensor, from_json
 from storage.views import ModelView
 from tests.unit.gateway.models import model
+from wire.errors import DeadlineExceeded, Overloaded
+from wire.messages import InferRequest, InferResponse, RequestedOutput
+from wire.tensors import Tensor, from_json
 
 
 class FakeWorkers:
@@ -21,6 +22,7 @@ class FakeWorkers:
         self.calls = 0
         self.abandoned = 0
         self.error: Exception | None = None
+        self.encoded: tuple[bytes, int] | None = None
         self.let_go = asyncio.Event()
         self.let_go.set()
 
@@ -33,10 +35,10 @@ class FakeWorkers:
             raise
         if self.error is not None:
             raise self.error
-        return InferResponse(target.model, target.version, tuple(request.inputs))
+        return InferResponse(target.model, target.version, tuple(request.inputs), encoded=self.encoded)
 
 
-class FakeRoutes:
+class FakeMembership:
     def __init__(self, view: ModelView) -> None:
         here = (Replica.at("http://127.0.0.1:1"),)
         self.table: RouteTable = build_table([view], {version.id: here for version in view.versions})
@@ -44,7 +46,7 @@ class FakeRoutes:
 
 def gateway(workers: FakeWorkers, view: ModelView | None = None) -> Gateway:
     view = view or model(1, 2, aliases={"stable": 1})
-    return Gateway(FakeRoutes(view), workers, open_cache(CacheSettings(redis_url=None)))
+    return Gateway(FakeMembership(view), workers, open_cache(CacheSettings(redis_url=None)))
 
 
 def tensor(value: float = 1) -> Tensor:
@@ -63,6 +65,16 @@ async def test_an_equal_request_is_answered_from_the_cache() -> None:
     assert first.response == second.response == InferResponse("m", "1", (tensor(),))
     assert other.response.outputs == (tensor(3),)
     assert workers.calls == 2
+
+
+async def test_an_answer_is_kept_as_the_bytes_it_came_as_and_is_not_read_for_whom_it_was_computed() -> None:
+    workers = FakeWorkers()
+    text = b'{"outputs":[{"name":"x","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}}]}'
+    workers.encoded = text + bytes(tensor(7).data), len(text)  # not what the worker says that it has sent
+    platform = gateway(workers)
+    first, second = [await platform.infer(request()) for _ in range(2)]
+    assert (first.cache, first.response.outputs) == ("miss", (tensor(1),))
+    assert (second.cache, second.response.outputs) == ("hit", (tensor(7),))
 
 
 async def test_another_version_never_meets_the_old_answer() -> None:
@@ -148,3 +160,54 @@ async def test_a_request_outlives_the_deadline_of_the_one_it_joined() -> None:
     assert (await second).response.outputs == (tensor(),)
     with pytest.raises(DeadlineExceeded):
         await first
+
+
+@pytest.mark.parametrize(
+    "malformed", [b"", b"\x01", b"\xff\xff\xff\xffrest", b"\x02\0\0\0{}", b"\x02\0\0\0[]", b'\x0e\0\0\0{"outputs": 1}']
+)
+async def test_a_cached_answer_that_makes_no_sense_is_a_miss_and_is_replaced(malformed: bytes, valkey_url: str) -> None:
+    """As another release with the same secret may have written it."""
+    secret, workers = f"the secret of {malformed!r}", FakeWorkers()
+    settings = CacheSettings(redis_url=valkey_url, secret=secret, redis_timeout_ms=30_000)
+    asked = request()
+    key = cache_key("", "digest-1", asked.inputs, [], {})
+    writer = open_cache(settings)
+    await writer.fetch_or_compute(key, 60, lambda: asyncio.sleep(0, malformed))
+    await writer.close()
+    platform = Gateway(FakeMembership(model(1, aliases={"stable": 1})), workers, open_cache(settings))
+    answers = await asyncio.gather(*[platform.infer(request()) for _ in range(10)])
+    assert {answer.cache for answer in answers} == {"miss"}
+    assert (await platform.infer(request())).cache == "hit"
+    await platform.cache.close()
+    other = Gateway(FakeMembership(model(1, aliases={"stable": 1})), workers, open_cache(settings))
+    assert (await other.infer(request())).cache == "hit"
+    assert workers.calls == 1
+    await other.cache.close()
+
+
+async def test_answers_are_counted_by_what_the_cache_had_to_do_with_them() -> None:
+    workers = FakeWorkers()
+    platform = gateway(workers)
+
+    def counted() -> list[int]:
+        found = platform.counts["m", "1"]
+        return [found.hits.count, found.misses.count, found.shared.count]
+
+    workers.let_go.clear()
+    asking = [asyncio.create_task(platform.infer(request())) for _ in range(5)]
+    await asyncio.sleep(0)
+    workers.let_go.set()
+    await asyncio.gather(*asking)
+    assert counted() == [0, 1, 4], "one computed, and four waited for it"
+    for _ in range(3):
+        await platform.infer(request())
+    assert counted() == [3, 1, 4]
+    await platform.infer(request(), no_cache=True)
+    assert counted() == [3, 1, 4], "nobody looked"
+    workers.error = Overloaded()
+    with pytest.raises(Overloaded):
+        await platform.infer(request(9))
+    assert counted() == [3, 1, 4], "a failure is no answer"
+    await platform.infer(request(version="1"))
+    assert counted() == [4, 1, 4], "an alias and a number lead to one version"
+    assert platform.counts["m", "1"].hits.seconds > 0

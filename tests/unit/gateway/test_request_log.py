@@ -1,3 +1,4 @@
+import asyncio
 import logging
 from collections import Counter
 
@@ -5,18 +6,23 @@ import orjson
 import pytest
 
 from gateway.request_log import RequestLog, excerpt
+from gateway.request_record import GatewayRecord
 from gateway.settings import GatewaySettings
-from model_service.protocol.logs import FIELDS, JsonFormatter, TextFormatter
+from service.logs import FIELDS, JsonFormatter, TextFormatter
+from wire import headers as names
 
+TRACEPARENT = f"00-{32 * 'a'}-{16 * 'b'}-01".encode()
 BODY = orjson.dumps({"inputs": "a text", "parameters": {"Token": "very secret", "rest": [{"password": 1}, 2]}})
 
 
 def written(caplog: pytest.LogCaptureFixture, settings: GatewaySettings, outcome: str = "miss") -> logging.LogRecord:
     requests = RequestLog(settings)
+    record = GatewayRecord({}, {names.TRACEPARENT: TRACEPARENT}, 0.0, None, b"id-1", "m", "3", outcome)
+    record.body, record.body_bytes = BODY, len(BODY)
     with caplog.at_level(logging.INFO):
-        requests.write(b"id-1", 32 * "a", "oip", "m", "3", outcome, 0.0123456, BODY)
-    (record,) = caplog.records
-    return record
+        requests.write(record, "oip", 0.0123456)
+    (line,) = caplog.records
+    return line
 
 
 @pytest.mark.parametrize("outcome", ["hit", "miss", "bypass"])
@@ -30,9 +36,22 @@ def test_of_what_went_well_a_sample_is_logged(outcome: str) -> None:
     assert 0.4 < share(0.5) < 0.6
 
 
-def test_what_failed_is_always_logged() -> None:
+def test_what_failed_is_logged() -> None:
     requests = RequestLog(GatewaySettings(log_sample=0))
     assert all(requests.wants(outcome) for outcome in ("InvalidInput", "Overloaded", "InternalError", "ClientGone"))
+
+
+async def test_of_what_fails_without_end_some_lines_are_written_and_the_others_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    requests = RequestLog(GatewaySettings(log_failures_per_s=5))
+    wanted = Counter(requests.wants("InvalidInput") for _ in range(1000))
+    assert wanted[True] == pytest.approx(5, abs=2)
+    assert requests.wants("InternalError")  # a flood of one kind hides no other
+    while not caplog.records:
+        await asyncio.sleep(0.01)
+    (line,) = caplog.records
+    assert getattr(line, FIELDS) == {"outcome": "InvalidInput", "left_out": wanted[False]}
 
 
 def test_a_line_is_one_json_object(caplog: pytest.LogCaptureFixture) -> None:

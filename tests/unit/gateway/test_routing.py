@@ -5,9 +5,9 @@ import pytest
 
 from gateway.balancer import Replica
 from gateway.routing import RouteTable, build_table
-from model_service.protocol.errors import ModelNotFound, ModelNotReady
 from storage.views import ModelView
 from tests.unit.gateway.models import model
+from wire.errors import ModelNotFound, ModelNotReady
 
 HERE = (Replica.at("http://127.0.0.1:1"),)
 
@@ -87,6 +87,26 @@ def test_weights_share_out_unversioned_requests() -> None:
 def test_two_weights_that_lead_to_one_version_add_up() -> None:
     routes = table(model(1, 2, aliases={"stable": 1}, weights={"stable": 1.0, "1": 1.0, "2": 0.0}), 1, 2)
     assert {routes.resolve("m", None).version for _ in range(100)} == {"1"}
+
+
+def test_weights_for_versions_that_are_loaded_nowhere_leave_those_answering_that_did_until_one_is() -> None:
+    view = model(1, 2, 3, 4, aliases={"stable": 1}, weights={"1": 1.0, "2": 1.0})
+    answering = table(view, 1, 2)
+    routed = replace(view, weights={"3": 0.5, "4": 0.5})
+    waiting = build_table([routed], {1: HERE, 2: HERE}, answering)
+    again = build_table([routed], {1: HERE, 2: HERE}, waiting)
+    for routes in (waiting, again):
+        seen = Counter(routes.resolve("m", None).version for _ in range(1000))
+        assert seen.keys() == {"1", "2"}
+        assert 350 < seen["1"] < 650
+    assert build_table([routed], {2: HERE}, again).resolve("m", None).version == "2"
+    assert {build_table([routed], {1: HERE, 3: HERE}, again).resolve("m", None).version for _ in range(50)} == {"3"}
+    assert table(routed, 1).resolve("m", None).version == "1", "a gateway that has just started knows `stable`"
+
+
+def test_weights_where_nothing_is_loaded_at_all_name_what_they_lead_to() -> None:
+    with pytest.raises(ModelNotReady, match="version 2 of"):
+        table(model(1, 2, aliases={"stable": 1}, weights={"2": 1.0})).resolve("m", None)
 
 
 def test_a_version_that_is_loaded_nowhere_gets_no_share() -> None:

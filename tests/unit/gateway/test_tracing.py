@@ -11,11 +11,11 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-from model_service.protocol.messages import InferRequest, InferResponse
-from model_service.protocol.trace_context import caller_of, recorded_trace
+from service.trace_context import caller_of, recorded_trace
 from tests.spans import RECORDED, TRACE, UNRECORDED, Recording, context, ids, linked, said, trace_of
 from tests.unit.gateway.application import Application, application, described, worker
 from tests.unit.gateway.conftest import Serve, Start
+from wire.messages import InferRequest, InferResponse
 
 INFER = "/v2/models/m/infer"
 ROUTE = "POST /v2/models/{model}/infer"
@@ -87,6 +87,14 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.005)
 
 
+async def asked_alone(app: Application, asked: Worker) -> asyncio.Task[httpx.Response]:
+    """A request that is under way to the worker: in the same turn of the loop it would take others along."""
+    before = len(asked.heads)
+    task = asyncio.create_task(ask(app, float(before)))
+    await until(lambda: len(asked.heads) > before)
+    return task
+
+
 def status(span: ReadableSpan) -> StatusCode:
     return span.status.status_code
 
@@ -98,7 +106,7 @@ async def test_a_request_is_one_tree_down_to_the_worker_which_is_told_of_it(tmp_
     assert answer.status_code == 200
     server, call = recording.one(ROUTE), recording.one("POST")
     assert {trace_of(span) for span in recording.spans} == {TRACE}
-    assert recording.of(server) == ["admission", "cache", "balance"]
+    assert recording.of(server) == ["admission", "cache", "coalesce", "balance"]
     assert recording.of(recording.one("balance")) == ["POST"]
     assert (server.kind, call.kind) == (SpanKind.SERVER, SpanKind.CLIENT)
     assert said(server) == {
@@ -137,7 +145,7 @@ async def test_who_joins_a_computation_is_linked_to_whose_it_is(tmp_path: Path, 
         leader = asyncio.create_task(ask(app, 1.0))
         await until(lambda: asked.heads)
         joins = [asyncio.create_task(ask(app, 1.0)) for _ in range(2)]
-        await until(lambda: app.parts.cache.stats.joins == 2)
+        await until(lambda: app.components.cache.stats.joins == 2)
         let_go.set()
         await asyncio.gather(leader, *joins)
     first = next(span for span in recording.all(ROUTE) if "balance" in recording.of(span))
@@ -201,19 +209,18 @@ async def test_requests_that_leave_together_share_a_call_which_is_linked_to_each
     recording, let_go = Recording(), asyncio.Event()
     asked = Worker(let_go)
     async with traced(tmp_path, recording, await start(asked)) as app:
-        target = app.parts.membership.table.resolve("m", None)
-        alone = [asyncio.create_task(ask(app, float(n))) for n in range(target.slots)]
-        await until(lambda: len(asked.heads) == target.slots)
+        target = app.components.membership.table.resolve("m", None)
+        alone = [await asked_alone(app, asked) for _ in range(target.slots)]
         together = [asyncio.create_task(ask(app, float(n))) for n in range(10, 13)]
-        await until(lambda: app.parts.limits.admission.in_flight == target.slots + 3)
+        await until(lambda: app.components.limits.admission.in_flight == target.slots + 3)
         let_go.set()
         await asyncio.gather(*alone, *together)
-    group, waits = recording.one("gathered"), recording.all("gather")
-    members = [span for span in recording.all(ROUTE) if "gather" in recording.of(span)]
+    group, waits = recording.one("coalesced"), [span for span in recording.all("coalesce") if linked(span)]
+    members = [span for span in recording.all(ROUTE) if "balance" not in recording.of(span)]
     assert len(waits) == len(members) == 3
     assert linked(group) == ids(members)
     assert all(linked(wait) == ids([group]) for wait in waits)
-    assert said(group)["headrace.gathered.requests"] == 3
+    assert said(group)["headrace.coalesced.requests"] == 3
     assert recording.of(group) == ["balance"]
     assert trace_of(group) not in {trace_of(member) for member in members}
 
@@ -224,14 +231,13 @@ async def test_where_one_of_those_that_leave_together_is_recorded_the_call_is_in
     recording, let_go = Recording(0.0), asyncio.Event()
     asked = Worker(let_go)
     async with traced(tmp_path, recording, await start(asked)) as app:
-        target = app.parts.membership.table.resolve("m", None)
-        alone = [asyncio.create_task(ask(app, float(n))) for n in range(target.slots)]
-        await until(lambda: len(asked.heads) == target.slots)
+        target = app.components.membership.table.resolve("m", None)
+        alone = [await asked_alone(app, asked) for _ in range(target.slots)]
         together = [asyncio.create_task(ask(app, 10.0)), asyncio.create_task(ask(app, 11.0, traceparent=RECORDED))]
-        await until(lambda: app.parts.limits.admission.in_flight == target.slots + 2)
+        await until(lambda: app.components.limits.admission.in_flight == target.slots + 2)
         let_go.set()
         await asyncio.gather(*alone, *together)
-    assert recording.of(recording.one(ROUTE)) == ["admission", "gather", "gathered"]
+    assert recording.of(recording.one(ROUTE)) == ["admission", "coalesce", "coalesced"]
     assert {trace_of(span) for span in recording.spans} == {TRACE}
     assert recorded_trace(asked.heads[-1]) == TRACE
 

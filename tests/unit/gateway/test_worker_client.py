@@ -4,9 +4,10 @@ from asyncio import StreamReader, StreamWriter
 import pytest
 
 from gateway.balancer import Replica
-from gateway.connection import ConnectionFailed
 from gateway.worker_client import WorkerClient
+from service.http_client import ConnectionFailed, Stalled
 from tests.unit.gateway.conftest import Start
+from tests.unit.service.loop_turns import counting_turns
 
 
 async def read_request(reader: StreamReader) -> bytes:
@@ -112,3 +113,30 @@ async def test_an_abandoned_request_closes_its_connection(start: Start) -> None:
     await hung_up.wait()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_hundreds_of_requests_to_a_silent_worker_are_given_up_a_few_in_a_turn_of_the_loop(start: Start) -> None:
+    arrived, all_arrived = 0, asyncio.Event()
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        nonlocal arrived
+        await read_request(reader)
+        arrived += 1
+        if arrived == 90:
+            all_arrived.set()
+        await reader.read()
+
+    client, replica = WorkerClient(), Replica.at(await start(serve))
+
+    async def ask() -> None:
+        with pytest.raises(Stalled):
+            await client.request(replica, b"POST", b"/")
+        turns.happened()
+
+    with counting_turns() as turns:
+        asking = [asyncio.create_task(ask()) for _ in range(90)]
+        await all_arrived.wait()
+        client.give_up(replica.url)
+        await asyncio.gather(*asking)
+    assert sum(turns.each) == 90
+    assert max(turns.each) < 50

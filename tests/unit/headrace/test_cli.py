@@ -28,6 +28,19 @@ def test_help_waits_for_nothing_heavy(command: list[str]) -> None:
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+def test_looking_and_switching_read_no_graphs_and_make_no_tables(tmp_path: Path) -> None:
+    asyncio.run(prepare(data := DataFolder(tmp_path)))
+    check = (
+        "import atexit, sys\n"
+        "heavy = ('alembic', 'onnx', 'huggingface_hub')\n"
+        "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
+        "from headrace.cli import main\n"
+        "main(['models', 'list', '--data', sys.argv[1]])"
+    )
+    result = subprocess.run([sys.executable, "-c", check, str(data.root)], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
 def test_wrong_usage_ends_with_2(run: Run) -> None:
     result = run("models", "show")
     assert result.code == 2

@@ -1,10 +1,77 @@
-"""How answers are shown to people."""
+"""What is asked of a model as it is typed, and how its answers are shown to people."""
 
+import io
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
 from headrace.infer_command import brief, rows_of
+from tests.unit.headrace.conftest import Run
+
+
+@contextmanager
+def gateway(task: str, inputs: dict[str, Any], output: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """One with a model `m` that always answers `output`: its URL, and the bodies of what it was asked."""
+    asked: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer({"name": "m", "task": task, "inputs": [inputs]})
+
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.answer({"outputs": [output]})
+
+        def answer(self, value: Any) -> None:
+            body = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+TEXT = {"name": "text", "datatype": "BYTES", "shape": [-1]}
+
+
+def strings(*rows: str) -> dict[str, Any]:
+    return {"name": "labels", "datatype": "BYTES", "shape": [len(rows)], "data": list(rows)}
+
+
+@pytest.mark.parametrize(("task", "shown"), [("text-classification", '  {"a": 1.0}'), ("tensors", '  {"a":  1.0}')])
+def test_a_row_of_json_is_shown_as_what_it_holds_where_the_task_answers_json(run: Run, task: str, shown: str) -> None:
+    with gateway(task, TEXT, strings('{"a":  1.0}')) as (url, asked):
+        result = run("infer", "m", "[1]", "2", "--url", url)
+    assert result.out.splitlines() == ["labels BYTES [1]", shown]
+    assert asked == [{"inputs": [{**TEXT, "shape": [2], "data": ["[1]", "2"]}]}]
+
+
+def test_of_standard_input_each_line_is_a_text_or_the_whole_one_value(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
+    for inputs, typed, data in ((TEXT, "one\n[2]\n", ["one", "[2]"]), (numbers, "[[1,\n2]]", [[1, 2]])):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        with gateway("tensors", inputs, strings()) as (url, asked):
+            assert run("infer", "m", "-", "--url", url).code == 0
+        assert asked[0]["inputs"][0]["data"] == data
 
 
 @pytest.mark.parametrize(
@@ -16,8 +83,12 @@ def test_flat_data_is_cut_into_the_rows_of_its_shape(shape: list[int], data: lis
 
 
 def test_a_row_is_one_line() -> None:
-    assert brief([0.5] * 384).endswith("... (384)")
-    assert brief([1, 2]) == "1 2"
-    assert brief('{"label": "gut", "score": 0.9}') == '{"label": "gut", "score": 0.9}'
-    assert brief("plain text") == "plain text"
-    assert brief(0.25) == "0.25"
+    assert brief([0.5] * 384, as_json=False).endswith("... (384)")
+    assert brief([1, 2], as_json=False) == "1 2"
+    assert brief('{"label": "gut", "score": 0.9}', as_json=True) == '{"label": "gut", "score": 0.9}'
+    assert brief("plain text", as_json=False) == "plain text"
+    assert brief(0.25, as_json=False) == "0.25"
+
+
+def test_a_string_of_a_graph_is_shown_as_it_is_even_where_it_looks_like_a_number() -> None:
+    assert brief("1e3", as_json=False) == "1e3"

@@ -1,5 +1,6 @@
 """The registry on this machine, without a gateway between."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from headrace.data_folder import DataFolder
 from headrace.errors import CommandError
 from headrace.local_registry import LocalRegistry, prepare
+from headrace.options import Platform
+from headrace.registry import open_registry
 from storage.importers import import_model
 from tests.unit.headrace.test_models_commands import write_model
 
@@ -22,3 +25,16 @@ async def test_a_file_that_changes_between_its_import_and_its_registration_is_re
         assert await registry.models() == []
         added = await registry.add(import_model(tmp_path / "scaled.onnx"), None)
         assert [model.versions for model in await registry.models()] == [(added,)]
+
+
+async def test_twenty_at_once_in_a_folder_that_has_no_registry_yet_all_register_their_models(tmp_path: Path) -> None:
+    source = write_model(tmp_path / "scaled.onnx", 1)
+    platform = Platform(data=tmp_path / "data")
+
+    async def add(number: int) -> None:
+        async with open_registry(platform, create=True) as registry:
+            await registry.add(import_model(source, f"m{number}"), None)
+
+    await asyncio.gather(*map(add, range(20)))
+    async with open_registry(platform) as registry:
+        assert {model.name for model in await registry.models()} == {f"m{number}" for number in range(20)}

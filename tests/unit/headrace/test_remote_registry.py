@@ -52,6 +52,14 @@ async def test_only_missing_files_are_sent_and_then_the_manifest(tmp_path: Path)
     assert calls == [head, put, post, head, post]
 
 
+async def test_why_a_store_is_away_is_said_though_the_answer_to_head_has_no_body(tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(503, json=None if request.method == "HEAD" else {"error": "the artifact store is full"})
+
+    with pytest.raises(CommandError, match="the artifact store is full"):
+        await registry(httpx.MockTransport(answer)).add(import_model(write_model(tmp_path / "m.onnx", 1), "m"), None)
+
+
 @pytest.mark.parametrize(
     ("status", "hint"), [(401, "HEADRACE_ADMIN_TOKEN"), (403, "HEADRACE_ADMIN_TOKEN"), (503, "try again"), (409, "")]
 )
@@ -59,6 +67,20 @@ async def test_what_the_platform_says_is_passed_on(status: int, hint: str) -> No
     remote = registry(httpx.MockTransport(lambda request: httpx.Response(status, json={"error": "because"})))
     with pytest.raises(CommandError, match="because") as refused:
         await remote.rollback("m", "stable")
+    assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("headers", "hint"),
+    [
+        ({"headrace-error": "ModelNotReady"}, "waiting will not help"),
+        ({"headrace-error": "ModelNotReady", "retry-after": "1"}, "try again in a moment"),
+    ],
+)
+async def test_only_what_waiting_helps_is_to_be_tried_again(headers: dict[str, str], hint: str) -> None:
+    answer = httpx.MockTransport(lambda request: httpx.Response(503, json={"error": "because"}, headers=headers))
+    with pytest.raises(CommandError) as refused:
+        await Api(httpx.AsyncClient(base_url=URL, transport=answer)).call("POST", "/v2/models/m/infer", {})
     assert hint in refused.value.hint
 
 

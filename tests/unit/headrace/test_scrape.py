@@ -4,7 +4,7 @@ import pytest
 from headrace.activity import look
 from headrace.api import Api
 from headrace.errors import CommandError
-from headrace.scrape import growth, mean, merged, quantile, read, total, values
+from headrace.scrape import growth, mean, merge, quantile, read, total, values
 
 BEFORE = """\
 # TYPE t histogram
@@ -56,7 +56,7 @@ def test_a_quantile_above_all_bounds_is_the_last_bound() -> None:
 
 
 def test_processes_are_added_up() -> None:
-    assert total(merged([read(AFTER), read(AFTER)]), "c_total", model="a") == 30
+    assert total(merge([read(AFTER), read(AFTER)]), "c_total", model="a") == 30
 
 
 @pytest.mark.parametrize("answer", ["<html>hello</html>", "", "up 1\n"])

@@ -7,7 +7,7 @@ from loadtests.qps.workloads import WORKLOADS
 from loadtests.scenarios.traffic import EXPONENT, MIX
 from loadtests.sentences import Corpus
 from tests.unit.model_service.graphs import manifest
-from training import reviews
+from training.demo import reviews
 
 CORPUS = Corpus(what="reviews", package="p", version="1", sources=["a.txt"], count=3)
 

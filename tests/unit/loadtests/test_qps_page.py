@@ -1,7 +1,9 @@
 """The page with the plots, and the figures above them."""
 
 import json
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -11,9 +13,11 @@ from loadtests.qps.drive import Driven
 from loadtests.qps.limit import Limit
 from loadtests.qps.outcome import Run, figures
 from loadtests.qps.page import render
+from loadtests.qps.plots import plot_run
+from loadtests.qps.raw import RAW, read_raw, summary, write_raw
 from loadtests.qps.sampling import Usage
 from loadtests.qps.workloads import WORKLOADS
-from loadtests.results import Result, result
+from loadtests.results import FOLDER, Result, result
 from loadtests.scenarios.arrivals import steady
 from loadtests.scenarios.record import PhaseReport, Record, RunReport, Thresholds
 from loadtests.sentences import Corpus
@@ -73,6 +77,11 @@ def a_limit(at_least: str | None = None) -> Limit:
     )
 
 
+def texts_of(path: Path) -> set[str | None]:
+    """What is written in a plot."""
+    return {element.text for element in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")}
+
+
 def a_result(one: Driven, limit: Limit | None = None) -> Result:
     runs, limits = [Run(workload="nothing cached", balancer="envoy", driven=one)], [limit or a_limit()]
     rounds = {"workloads": [ASKED], "bar": {"mean_ms": 80.0}, "runs": runs, "limits": limits}
@@ -80,21 +89,73 @@ def a_result(one: Driven, limit: Limit | None = None) -> Result:
     return found
 
 
-def test_the_page_holds_every_run_and_needs_nothing_else(tmp_path: Path) -> None:
-    page = render(a_result(driven(cached=True)), tmp_path / "qps.html").read_text()
-    assert page.count("<svg") == 2
-    assert "memory, MB" in page
+def test_the_page_holds_every_run_with_its_plot_beside_it(tmp_path: Path) -> None:
+    page = render(a_result(driven(cached=True)), tmp_path / "qps.md").read_text()
     assert "nothing cached, balancer in envoy" in page
     assert "The limit of minilm, balancer in gateway" in page
     assert "Tells &lt;good&gt; from bad." in page
     assert "accuracy 0.812" in page
-    assert 'src="' not in page
-    assert "<script" not in page
+    shown = re.findall(r"!\[.*\]\((.*)\)", page)
+    assert shown == ["qps/nothing-cached-envoy.svg", "qps/limit-minilm-gateway.svg"]
+    run, limit = (texts_of(tmp_path / path) for path in shown)
+    assert {"requests/s", "ms", "hit ratio, %", "cores", "p99", "gateway"} <= run
+    assert {"held", "not held", "the bar"} <= limit
+
+
+def test_plots_of_a_result_before_do_not_stay(tmp_path: Path) -> None:
+    render(a_result(driven()), tmp_path / "qps.md")
+    (tmp_path / "qps" / "old.svg").write_text("<svg/>")
+    render(a_result(driven()), tmp_path / "qps.md")
+    assert sorted(path.name for path in (tmp_path / "qps").iterdir()) == [
+        "limit-minilm-gateway.svg",
+        "nothing-cached-envoy.svg",
+    ]
+
+
+def test_a_second_in_which_nothing_was_served_is_a_gap(tmp_path: Path) -> None:
+    one = driven()
+    one["report"]["phases"][-1]["per_second"][1]["p50_ms"] = None
+    page = render(a_result(one), tmp_path / "qps.md")
+    whole, gap = (plot_run(each, 80.0).count("<polyline") for each in (driven(), one))
+    assert gap == whole + 1
+    assert page.exists()
+
+
+def test_a_rate_of_nearly_a_thousand_is_written_as_one(tmp_path: Path) -> None:
+    one = driven()
+    one["report"]["phases"][-1]["served_rate"] = 999.8
+    page = render(a_result(one), tmp_path / "qps.md").read_text()
+    assert "| 1,000 |" in page
+    assert "e+0" not in page
+
+
+def test_what_was_noted_second_by_second_is_in_the_raw_runs_alone(tmp_path: Path) -> None:
+    found = a_result(driven())
+    assert read_raw(write_raw(found, tmp_path / "raw.xz")) == found
+    short = json.dumps(summary(found))
+    assert "per_second" in json.dumps(found)
+    assert "per_second" not in short
+    assert summary(found)["figures"] == found["figures"]
+    (tmp_path / "raw.xz").write_bytes(b"none of ours")
+    with pytest.raises(ValueError, match="no xz file"):
+        read_raw(tmp_path / "raw.xz")
+
+
+def test_what_is_kept_is_made_of_the_raw_runs_and_small(tmp_path: Path) -> None:
+    found = read_raw()
+    page = render(found, tmp_path / "qps.md")
+    again = "make qps ARGS=--page"
+    assert page.read_text() == (FOLDER / "qps.md").read_text(), again
+    assert summary(found) == json.loads((FOLDER / "qps.json").read_text()), again
+    kept = {path.name: path.read_text() for path in (FOLDER / "qps").iterdir()}
+    assert kept == {path.name: path.read_text() for path in (tmp_path / "qps").iterdir()}, again
+    assert sum(map(len, kept.values())) < 100_000
+    assert RAW.stat().st_size < 50_000
 
 
 def test_the_page_says_what_was_asked_in_the_words_of_the_result_and_not_of_the_code(tmp_path: Path) -> None:
-    page = render(a_result(driven()), tmp_path / "qps.html").read_text()
-    assert "<h1>750 requests a second" in page
+    page = render(a_result(driven()), tmp_path / "qps.md").read_text()
+    assert "# 750 requests a second" in page
     assert "the words of the result" in page
     assert "12,345 different ones of somePackage 3.2.1" in page
     assert "a.txt" in page
@@ -107,14 +168,14 @@ def test_a_result_that_does_not_say_what_was_asked_is_refused(tmp_path: Path) ->
     old = a_result(driven())
     del old["rounds"]["workloads"]
     with pytest.raises(ValueError, match="measure again with `make qps`"):
-        render(old, tmp_path / "qps.html")
+        render(old, tmp_path / "qps.md")
 
 
 def test_a_limit_has_its_percentiles_processor_and_memory_on_the_page(tmp_path: Path) -> None:
-    page = render(a_result(driven()), tmp_path / "qps.html").read_text()
-    section = page[page.index("<h2>The limit of minilm") :]
-    assert '<td class="n">3.25<td class="n">5.75' in section
-    assert '<td>postgres<td class="n">0.25<td class="n">123' in section
+    page = render(a_result(driven()), tmp_path / "qps.md").read_text()
+    section = page[page.index("## The limit of minilm") :]
+    assert "| 3.25 | 5.75 |" in section
+    assert "| postgres | 0.25 | 123 |" in section
     assert "session.run alone" in section
 
 
@@ -123,7 +184,7 @@ def test_a_limit_that_the_generator_set_is_called_a_lower_bound_everywhere(tmp_p
     named = {figure["what"]: figure["notes"] for figure in found["figures"] if "the limit of" in figure["what"]}
     assert all(what.endswith(", at least") for what in named)
     assert "at least 100/s: above it the generator, on the same cores, lagged" in next(iter(named.values()))
-    page = render(found, tmp_path / "qps.html").read_text()
+    page = render(found, tmp_path / "qps.md").read_text()
     assert "at least 100 a second" in page
     assert "is the highest rate" not in page
     sure = a_result(driven())
@@ -134,13 +195,13 @@ def test_a_limit_that_was_not_found_is_no_rate(tmp_path: Path) -> None:
     nothing = a_limit()
     nothing["rate"] = 0.0
     found = a_result(driven(), nothing)
-    page = render(found, tmp_path / "qps.html").read_text()
+    page = render(found, tmp_path / "qps.md").read_text()
     assert "no rate that was tried held a mean of 80 ms" in " ".join(page.split())
     assert ["no rate that was tried was held"] in [figure["notes"] for figure in found["figures"]]
 
 
 def test_a_run_that_says_nothing_is_called_so(tmp_path: Path) -> None:
-    page = render(a_result(driven(invalid="the generator lagged")), tmp_path / "qps.html").read_text()
+    page = render(a_result(driven(invalid="the generator lagged")), tmp_path / "qps.md").read_text()
     assert "Not to be used: the generator lagged." in page
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from loadtests.endpoints import Endpoint, gateway_endpoint, worker_endpoint
 from loadtests.tracing import OFF, TRACE, figures
-from model_service.protocol import headers as names
 from tests.spans import Recording
+from wire import headers as names
 
 
 async def test_the_gateways_endpoint_computes_its_first_answer_and_has_all_others_cached() -> None:

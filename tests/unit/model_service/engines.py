@@ -7,12 +7,13 @@ from threading import Event
 import numpy as np
 
 from model_service.engines.base import Arrays, EngineError
-from model_service.models import LoadedModel
-from model_service.protocol.errors import InvalidInput
+from model_service.engines.cancel import CancelToken
+from model_service.loaded_model import LoadedModel
 from model_service.tasks.base import Item
 from model_service.tasks.tensors import TensorsTask
 from storage.manifest import Manifest
 from tests.unit.model_service.graphs import manifest
+from wire.errors import InvalidInput
 
 TWO = manifest(
     outputs=[
@@ -38,7 +39,7 @@ class Negating:
         self._gates = list(gates)
         self._bad = bad
 
-    def __call__(self, items: Sequence[Item]) -> Sequence[int]:
+    def __call__(self, items: Sequence[Item], scope: CancelToken) -> Sequence[int]:
         numbers = [int(item.features["number"]) for item in items]
         self.batches.append(numbers)
         if self._gates:
@@ -61,7 +62,7 @@ class Multiplying:
         self.closed = False
         self.close_error: Exception | None = None
 
-    def run(self, inputs: Arrays) -> Arrays:
+    def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
         self.runs += 1
         if self.gate is not None:
             assert self.gate.wait(30)

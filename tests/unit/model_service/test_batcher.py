@@ -4,35 +4,16 @@ from asyncio import create_task, gather
 from collections.abc import Sequence
 from threading import Event
 from time import monotonic
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_service.batcher import Batcher, Run
-from model_service.protocol.errors import (
-    DeadlineExceeded,
-    EngineFailed,
-    InvalidInput,
-    ModelNotReady,
-    Overloaded,
-    ServingError,
-    TooLarge,
-)
+from model_service.engines.cancel import CancelToken
 from model_service.tasks.base import Item
-from storage.manifest import Batching
+from tests.unit.model_service.batching import FOREVER_MS, answer, batcher
 from tests.unit.model_service.engines import Negating, item, turns, until
-
-FOREVER_MS = 10_000.0  # longer than a test may take: whoever were held for so long would fail it
-
-
-def batcher(run: Run, instances: int = 1, **limits: Any) -> Batcher:
-    return Batcher(run, Batching(**{"max_tokens": 0, "max_delay_ms": FOREVER_MS, **limits}), instances=instances)
-
-
-async def answer(batching: Batcher, *numbers: int, deadline: float | None = None) -> list[int]:
-    return await batching.submit([item(number) for number in numbers], deadline)
+from wire.errors import DeadlineExceeded, ModelNotReady, Overloaded, TooLarge
 
 
 def overtake(engine: Negating, gate: Event) -> None:
@@ -131,7 +112,7 @@ def test_every_call_gets_its_own_results_in_their_order(
 ) -> None:
     sizes: list[int] = []
 
-    def run(items: Sequence[Item]) -> list[int]:
+    def run(items: Sequence[Item], scope: CancelToken) -> list[int]:
         sizes.append(sum(item.rows for item in items))
         return [-int(item.features["number"]) for item in items]
 
@@ -255,66 +236,6 @@ async def test_what_expires_just_as_a_batch_forms_takes_no_place_in_it() -> None
     assert batching.statistics.dropped == 1
 
 
-async def outcome(batching: Batcher, number: int) -> object:
-    try:
-        return (await answer(batching, number))[0]
-    except ServingError as error:
-        return type(error), str(error)
-
-
-@given(st.lists(st.integers(1, 9), unique=True, min_size=2, max_size=9), st.sets(st.integers(1, 9)))
-@settings(deadline=None, max_examples=50)
-def test_a_bad_row_fails_alone_and_its_neighbours_get_what_they_get_alone(numbers: list[int], bad: set[int]) -> None:
-    async def ask(together: bool) -> list[object]:
-        batching = batcher(Negating(bad=bad))
-        if together:
-            return list(await gather(*(outcome(batching, number) for number in numbers)))
-        return [await outcome(batching, number) for number in numbers]
-
-    together = asyncio.run(ask(together=True))
-    assert together == asyncio.run(ask(together=False))
-    failed = {number for number, result in zip(numbers, together, strict=True) if result != -number}
-    assert failed == bad & set(numbers)
-
-
-async def test_a_call_that_failed_has_nothing_left_to_run() -> None:
-    engine = Negating(bad=[1])
-    batching = batcher(engine, max_rows=2)
-    with pytest.raises(InvalidInput, match="1"):
-        await answer(batching, 1, 2, 3, 4)
-    assert batching.waiting_rows == 0
-    await batching.close()
-    assert engine.batches == [[1, 2], [1]]
-    assert batching.statistics.dropped == 2
-
-
-async def test_who_left_meanwhile_gets_no_second_run() -> None:
-    engine = Negating(gate := Event(), bad=[1])
-    batching = batcher(engine)
-    bad, gone, good = [create_task(answer(batching, number)) for number in (1, 2, 3)]
-    await until(lambda: engine.batches)
-    gone.cancel()
-    await turns()
-    gate.set()
-    assert await good == [-3]
-    with pytest.raises(InvalidInput):
-        await bad
-    assert engine.batches == [[1, 2, 3], [1], [3]]
-
-
-async def test_an_engine_that_gives_too_few_results_fails() -> None:
-    with pytest.raises(EngineFailed, match="0 results for 1 items"):
-        await answer(batcher(lambda items: []), 1)
-
-
-async def test_what_an_engine_raises_becomes_an_error_that_says_so() -> None:
-    def run(items: Sequence[Item]) -> list[int]:
-        raise ValueError("no such row")
-
-    with pytest.raises(EngineFailed, match="no such row"):
-        await answer(batcher(run), 1)
-
-
 async def test_closing_answers_all_that_is_queued_and_takes_no_more() -> None:
     engine = Negating(gate := Event())
     batching = batcher(engine, max_rows=1)
@@ -379,7 +300,7 @@ async def test_closing_does_not_wait_for_a_hung_engine_for_ever_and_answers_whoe
 async def test_rows_that_are_being_prepared_have_their_place_in_the_queue() -> None:
     batching = batcher(Negating(), max_queue_rows=3)
     batching.admit(2)
-    with batching.reserved(2):
+    with batching.reserve(2):
         with pytest.raises(Overloaded, match="2 rows wait"):
             batching.admit(2)
         batching.admit(1)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from model_service.golden import GoldenMismatch, check, difference, read
-from model_service.models import LoadedModel
-from model_service.protocol.tensors import Tensor, bytes_tensor, from_json
+from model_service.loaded_model import LoadedModel
 from tests.unit.model_service.graphs import manifest, save_graph
+from wire.tensors import Tensor, bytes_tensor, from_json
 
 X = {"name": "x", "datatype": "FP32", "shape": [1, 2]}
 Y = {**X, "name": "y"}
@@ -73,6 +73,11 @@ async def test_an_expected_output_that_the_model_lacks_is_a_mismatch(doubling: L
         {"cases": [{}]},
         {"cases": [{"inputs": [{**X, "data": [1]}], "outputs": []}]},
         {"cases": [{"inputs": [{**X, "data": [1, 2]}], "outputs": [{**Y, "data": [2, 4]}]}], "tolerance": "much"},
+        *(
+            b'{"cases": [{"inputs": [%b], "outputs": [%b]}], "tolerance": %b}'
+            % (orjson.dumps({**X, "data": [1, 2]}), orjson.dumps({**Y, "data": [2, 4]}), tolerance)
+            for tolerance in (b"true", b'"1e-4"', b"-1", b"null", b"1" + b"0" * 400)
+        ),
     ],
 )
 def test_a_file_that_proves_nothing_is_refused(tmp_path: Path, document: Any) -> None:

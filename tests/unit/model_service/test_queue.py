@@ -92,7 +92,7 @@ def test_a_batch_is_of_one_group_and_by_length(items: list[Item], limits: Batchi
 @given(st.lists(ITEMS, min_size=1, max_size=40), LIMITS)
 def test_nobody_who_is_nearer_in_length_is_left_behind(items: list[Item], limits: Batching) -> None:
     waiting = queue(items, limits)
-    oldest = waiting.oldest
+    oldest = waiting.first
     taken = {entry.owner for entry in take(waiting)}
     away: dict[bool, list[int]] = defaultdict(list)
     for owner, item in enumerate(items):
@@ -145,7 +145,7 @@ def test_its_counts_are_those_of_what_waits(steps: list[Item | int | None], limi
         still = [entry for entry in added if entry.number >= 0]
         assert len(waiting) == len(still)
         assert waiting.rows == sum(entry.item.rows for entry in still)
-        assert not still or waiting.oldest is still[0]
+        assert not still or waiting.first is still[0]
 
 
 @pytest.mark.parametrize(
@@ -167,3 +167,30 @@ def test_what_cannot_share_the_next_batch_does_not_fill_it() -> None:
 def test_a_batch_that_the_next_item_does_not_fit_into_is_full() -> None:
     assert queue([Item({}, 2), Item({}, 2)], Batching(max_rows=3)).fills_a_batch
     assert not queue([Item({}, 2)], Batching(max_rows=3)).fills_a_batch
+
+
+def long_and_short(limits: Batching, rows: int = 1000) -> list[int]:
+    """In which batches owner 2 is, who comes with one text behind the thousands of 0 and 1."""
+    waiting: Waiting = Queue(limits)
+    for owner in (0, 1):
+        for index in range(rows):
+            waiting.add(Entry(Item({}, 1, 12 + index % 7), owner, index, 0.0))
+    owners = [[entry.owner for entry in take(waiting)] for _ in range(5)]
+    waiting.add(Entry(Item({}, 1, 60), 2, 0, 0.0))
+    owners += [[entry.owner for entry in batch] for batch in batches(waiting)]
+    return [number for number, batch in enumerate(owners) if 2 in batch]
+
+
+def test_a_text_that_comes_behind_two_thousand_is_in_the_next_batch_but_one_at_most() -> None:
+    assert long_and_short(Batching())[0] <= 6
+
+
+def test_a_stream_of_single_texts_does_not_hold_up_a_long_request_for_ever() -> None:
+    waiting: Waiting = Queue(Batching(max_rows=2, max_tokens=0))
+    for index in range(10):
+        waiting.add(Entry(Item({}, 1, 10, "long"), 0, index, 0.0))
+    served = 0
+    for owner in range(1, 60):
+        waiting.add(Entry(Item({}, 1, 10, "short"), owner, 0, 0.0))
+        served += [entry.owner for entry in take(waiting)].count(0)
+    assert served == 10

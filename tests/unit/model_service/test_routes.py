@@ -10,16 +10,17 @@ import httpx
 import pytest
 
 from model_service.app import create_app
-from model_service.models import LoadedModel, Models
-from model_service.protocol.codec import decode_response, encode_request
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.tensors import from_json
+from model_service.loaded_model import LoadedModel
+from model_service.models import Models
 from model_service.settings import WorkerSettings
 from model_service.tasks.base import Item
 from model_service.tasks.tensors import TensorsTask
 from storage.manifest import Manifest
 from tests.unit.model_service.engines import TWO, Multiplying, model, until
 from tests.unit.model_service.workers import Worker, version
+from wire.codec import decode_response, encode_request
+from wire.messages import InferRequest
+from wire.tensors import from_json
 
 X = {"name": "x", "datatype": "FP32", "shape": [1, 2]}
 BODY = {"inputs": [{**X, "data": [1, 2]}], "id": "42"}

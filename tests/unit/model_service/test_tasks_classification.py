@@ -5,11 +5,11 @@ import orjson
 import pytest
 
 from model_service.engines.base import EngineError
-from model_service.protocol.errors import EngineFailed, InvalidInput
 from model_service.tasks.base import Answer
-from model_service.tasks.classification import scores
+from model_service.tasks.text_classification import scores
 from tests.unit.model_service.graphs import save_token_table
 from tests.unit.model_service.texts import Loaded, ask, copy_tokenizer, text_manifest, token_id
+from wire.errors import EngineFailed, InvalidInput
 
 LABELS = ("negative", "neutral", "positive")
 WORDS: dict[str, list[float]] = {"good": [0, 0, 2], "bad": [2, 0, 0], "great": [0, 0, 4], "broken": [np.nan, 0, 0]}

@@ -8,15 +8,15 @@ from onnx import TensorProto, helper
 from tokenizers import Encoding, Tokenizer
 
 from model_service.engines.base import Array, EngineError
-from model_service.protocol.errors import InvalidInput
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.tensors import Tensor, bytes_tensor
 from model_service.tasks.base import Answer, Task
-from model_service.tasks.embedding import EmbeddingTask
 from model_service.tasks.open import open_task
+from model_service.tasks.tokenizer import TextTokenizer
 from tests.unit.model_service.graphs import TOKENS, save_graph
 from tests.unit.model_service.texts import Loaded, ask, copy_tokenizer, text_manifest
-from training import minilm as package
+from training.demo import minilm as package
+from wire.errors import InvalidInput
+from wire.messages import InferRequest
+from wire.tensors import Tensor, bytes_tensor
 
 SENTENCES = (
     "Hi",
@@ -161,16 +161,17 @@ def test_a_text_that_is_not_read_to_its_end_becomes_the_tokens_of_all_of_it(
 def test_only_as_much_of_a_text_is_read_as_the_model_takes(tmp_path: Path) -> None:
     read: list[int] = []
 
-    class Reading(EmbeddingTask):
-        def _encode(self, texts: list[str]) -> list[Encoding]:
+    class Reading(TextTokenizer):
+        def _encode_batch(self, texts: list[str]) -> list[Encoding]:
             read.append(sum(map(len, texts)))
-            return super()._encode(texts)
+            return super()._encode_batch(texts)
 
     described = package.build(tmp_path)
-    task = Reading(described, tmp_path, Loaded(described, tmp_path).engine)
-    assert len(task.prepare(ask("the river is high " * 500_000, "short"))) == 2
+    assert described.text is not None
+    tokenizer = Reading(tmp_path, described.text)
+    assert len(tokenizer.encode(["the river is high " * 500_000, "short"], "text")) == 2
     assert sum(read) < 10_000
-    task.prepare(ask(*["the river is high " * 500] * 200))
+    tokenizer.encode(["the river is high " * 500] * 200, "text")
     assert max(read) < 300_000  # however many rows
 
 

@@ -9,16 +9,16 @@ from onnx import TensorProto, helper
 
 from model_service.engines.base import NUMPY_DTYPES, EngineError
 from model_service.engines.open import open_engine
-from model_service.protocol.datatypes import DATATYPES, SIZES
-from model_service.protocol.errors import EngineFailed, InvalidInput
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.tensors import Tensor, bytes_tensor
 from model_service.tasks.arrays import to_array, to_tensor
 from model_service.tasks.base import Answer
 from model_service.tasks.open import open_task
 from model_service.tasks.tensors import TensorsTask
 from storage.manifest import Manifest, TensorSpec
 from tests.unit.model_service.graphs import manifest, save_graph, save_identity
+from wire.datatypes import DATATYPES, SIZES
+from wire.errors import EngineFailed, InvalidInput
+from wire.messages import InferRequest
+from wire.tensors import Tensor, bytes_tensor
 
 SIZE = st.sampled_from([-1, 0, 1, 2, 3, 2**31, 2**40, 2**63])
 
@@ -115,7 +115,6 @@ def test_only_rows_of_the_same_shape_share_a_group(ragged: Loaded) -> None:
         ([fp32("a", 2), fp32("b", 1, 2)], r"not FP32 of shape \[2\]"),
         ([Tensor("a", "INT32", (1, 2), bytes(8)), fp32("b", 1, 2)], "not INT32"),
         ([fp32("a", 1, 2), fp32("b", 2, 2)], "'a' has 1, 'b' has 2"),
-        ([fp32("a", 0, 2), fp32("b", 0, 2)], r"'a' of shape \[0, 2\] is empty: send a row or more"),
         ([Tensor("a", "FP32", (2, 2), bytes(12)), fp32("b", 2, 2)], "12 bytes are not FP32 of shape"),
     ],
 )
@@ -124,9 +123,39 @@ def test_what_does_not_fit_is_refused_with_what_would(pair: Loaded, tensors: lis
         pair.task.prepare(request(*tensors))
 
 
-def test_rows_that_cost_nothing_are_refused(ragged: Loaded) -> None:
-    with pytest.raises(InvalidInput, match="empty"):
-        ragged.task.prepare(request(Tensor("x", "FP32", (2**40, 0), b"")))
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])
+@pytest.mark.parametrize("max_rows", [1, 32])
+def test_a_request_without_elements_gets_what_the_runtime_makes_of_it(
+    tmp_path: Path, shape: tuple[int, int], max_rows: int
+) -> None:
+    save_graph(
+        tmp_path / "model.onnx",
+        [helper.make_node("ReduceSum", ["x", "axis"], ["y"], keepdims=1)],
+        [("x", TensorProto.FLOAT, ["n", "m"])],
+        [("y", TensorProto.FLOAT, ["n", "one"])],
+        {"axis": np.array([1])},
+    )
+    spec = {"datatype": "FP32", "shape": [-1, -1]}
+    tensors = {"inputs": [{"name": "x", **spec}], "outputs": [{"name": "y", **spec}]}
+    loaded = Loaded(manifest(**tensors, batching={"max_rows": max_rows}), tmp_path)
+    (item,) = loaded.task.prepare(request(fp32("x", *shape)))
+    (result,) = loaded.task.scatter([item], loaded.engine.run(loaded.task.collate([item])))
+    np.testing.assert_array_equal(result["y"], np.zeros((shape[0], 1), np.float32))
+
+
+def test_a_request_without_elements_shares_no_batch(ragged: Loaded) -> None:
+    ((one,), (other,)) = (ragged.task.prepare(request(fp32("x", 2, 0))) for _ in range(2))
+    assert one.group != other.group
+
+
+@pytest.mark.parametrize("max_rows", [1, 32])
+def test_sizes_that_cost_nothing_have_a_limit(tmp_path: Path, max_rows: int) -> None:
+    save_identity(tmp_path / "model.onnx", shape=("n", "m"))
+    tensors = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, -1]}]}
+    loaded = Loaded(manifest(**tensors, batching={"max_rows": max_rows}), tmp_path)
+    for shape in ((2**40, 0), (0, 2**40)):
+        with pytest.raises(InvalidInput, match="none of its sizes may be over 2048"):
+            loaded.task.prepare(request(Tensor("x", "FP32", shape, b"")))
 
 
 def test_a_batch_answered_with_other_rows_is_an_engine_error(tmp_path: Path) -> None:
@@ -273,7 +302,7 @@ def test_items_hold_the_request_s_rows_and_no_others(pair: Loaded, rows: tuple[i
         Tensor(name, "FP32", (count, 2), bytes(range(max(0, 8 * count + lie))))
         for name, count in zip("ab", rows, strict=True)
     ]
-    honest = rows[0] == rows[1] > 0 and lie == 0
+    honest = rows[0] == rows[1] and all(len(tensor.data) == 8 * rows[0] for tensor in tensors)
     try:
         items = pair.task.prepare(request(*tensors))
     except InvalidInput:

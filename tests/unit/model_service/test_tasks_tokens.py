@@ -6,10 +6,11 @@ import orjson
 import pytest
 
 from model_service.engines.base import EngineError
-from model_service.protocol.errors import InvalidInput
-from model_service.tasks.tokens import Token, group_entities
+from model_service.tasks.token_classification import Token, group_entities
 from tests.unit.model_service.graphs import save_token_table
 from tests.unit.model_service.texts import Loaded, ask, copy_tokenizer, text_manifest, token_id
+from wire.errors import InvalidInput
+from wire.tasks.token_classification import CONTRACT
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 TAGS = {"mary": "B-PER", "smith": "I-PER", "new": "B-LOC", "york": "I-LOC", "paris": "B-LOC", "[SEP]": "B-LOC"}
@@ -82,6 +83,11 @@ def test_a_text_s_answer_is_bit_equal_alone_and_in_a_batch(loaded: Loaded) -> No
     texts = ["Paris", "Mary Smith of New York went home by way of Paris", "", "no one"]
     together = loaded.answer(ask(*texts)).outputs[0].elements()
     assert together == [loaded.answer(ask(text)).outputs[0].elements()[0] for text in texts]
+
+
+def test_a_text_that_names_nothing_is_answered_as_the_contract_says(loaded: Loaded) -> None:
+    (tensor,) = loaded.answer(ask("the water")).outputs
+    assert tensor.elements() == [CONTRACT.empty]
 
 
 def test_an_unknown_aggregation_is_refused(loaded: Loaded) -> None:

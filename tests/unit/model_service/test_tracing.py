@@ -13,12 +13,12 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from model_service.app import create_app
 from model_service.batcher import Batcher
-from model_service.protocol.errors import DeadlineExceeded, EngineFailed
 from model_service.settings import WorkerSettings
 from storage.manifest import Batching
 from tests.spans import RECORDED, TRACE, Recording, ids, linked, said, trace_of
 from tests.unit.model_service.engines import TWO, Multiplying, Negating, item, model, until
 from tests.unit.model_service.workers import Worker
+from wire.errors import DeadlineExceeded, EngineFailed
 
 ROUTE = "POST /v2/models/{model}/infer"
 

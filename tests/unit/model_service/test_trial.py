@@ -13,8 +13,8 @@ import orjson
 import pytest
 from onnx import TensorProto, helper
 
-from model_service.protocol.errors import EngineFailed
 from model_service.trial import (
+    MachineLacks,
     MachineUnfit,
     TrialFailed,
     TrialTimedOut,
@@ -27,6 +27,7 @@ from model_service.warmup import WarmUpFailed
 from storage.manifest import Manifest
 from tests.unit.model_service.engines import until
 from tests.unit.model_service.graphs import manifest, save_graph, save_identity
+from wire.errors import EngineFailed
 
 
 async def attempt(folder: Path, about: Manifest | None = None, timeout_s: float = 60) -> str | None:
@@ -69,8 +70,21 @@ async def test_a_version_that_loads_and_answers_passes(tmp_path: Path) -> None:
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors do not trap on this division")
 async def test_a_graph_that_crashes_the_runtime_fails_and_names_the_signal(tmp_path: Path) -> None:
     save_crash(tmp_path / "model.onnx")
-    with pytest.raises(TrialFailed, match="killed by SIGFPE: the graph crashes the runtime"):
+    with pytest.raises(TrialFailed, match=r"killed by SIGFPE: the graph crashes the runtime, .* --golden FILE"):
         await attempt(tmp_path)
+
+
+async def test_a_graph_that_cannot_take_zeros_passes_with_golden_cases(tmp_path: Path) -> None:
+    ports = [(name, TensorProto.INT32, (1, 2)) for name in ("a", "b", "q")]
+    save_graph(tmp_path / "model.onnx", [helper.make_node("Div", ["a", "b"], ["q"])], ports[:2], ports[2:])
+    specs = [{"name": name, "datatype": "INT32", "shape": [1, 2]} for name in ("a", "b", "q")]
+    about = manifest(inputs=specs[:2], outputs=specs[2:], batching={"max_rows": 1})
+    if platform.machine() == "x86_64":
+        with pytest.raises(TrialFailed, match="--golden FILE"):
+            await attempt(tmp_path, about)
+    tensors = [{**spec, "data": data} for spec, data in zip(specs, ([6, 9], [2, 3], [3, 3]), strict=True)]
+    (tmp_path / "golden.json").write_bytes(orjson.dumps({"cases": [{"inputs": tensors[:2], "outputs": tensors[2:]}]}))
+    assert await attempt(tmp_path, with_golden(about)) is None
 
 
 @pytest.mark.parametrize(
@@ -131,7 +145,7 @@ async def test_golden_cases_are_part_of_the_trial(tmp_path: Path) -> None:
 
 async def test_a_device_that_is_not_here_is_not_the_versions_fault(tmp_path: Path) -> None:
     save_identity(tmp_path / "model.onnx")
-    with pytest.raises(MachineUnfit, match="cuda"):
+    with pytest.raises(MachineLacks, match="cuda"):
         await attempt(tmp_path, manifest(engine={"providers": ["cuda"]}))
 
 
@@ -160,19 +174,50 @@ def test_what_stands_behind_an_error_tells_whose_fault_it_is() -> None:
         assert machine_at_fault(outer) is machine
 
 
-async def test_rows_that_differ_beside_others_are_told_of_a_model_that_denies_it(tmp_path: Path) -> None:
+async def test_rows_that_depend_on_others_run_alone_and_fail_no_version(tmp_path: Path) -> None:
     row = ("n", 2)
     mean = helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0)
     add = helper.make_node("Add", ["x", "mean"], ["y"])
     save_graph(tmp_path / "model.onnx", [mean, add], [("x", TensorProto.FLOAT, row)], [("y", TensorProto.FLOAT, row)])
-    warning = await attempt(tmp_path)
-    assert warning is not None
-    assert "output 'y' differs for a row beside other rows" in warning
-    for tolerance, told in ((None, False), (10.0, False), (0.01, True)):
+    alone = await attempt(tmp_path)
+    assert alone is not None
+    assert "a row is answered otherwise beside other rows: output 'y' is off by" in alone
+    for tolerance, told in ((None, True), (10.0, False), (0.01, True)):
         honest = manifest(batching={"batch_invariant": False, "tolerance": tolerance})
         assert (await attempt(tmp_path, honest) is not None) is told
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors do not trap on this division")
+async def test_a_graph_that_crashes_at_rows_that_were_made_up_is_no_failed_version(tmp_path: Path) -> None:
+    row = ("n", 2)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT32),
+        helper.make_node("Sub", ["i", "most"], ["b"]),
+        helper.make_node("Div", ["most", "b"], ["q"]),
+        helper.make_node("Cast", ["q"], ["y"], to=TensorProto.FLOAT),
+    ]
+    most = {"most": np.array([255], np.int32)}  # by which the largest UINT8 makes it divide by zero
+    save_graph(tmp_path / "model.onnx", nodes, [("x", TensorProto.UINT8, row)], [("y", TensorProto.FLOAT, row)], most)
+    about = manifest(inputs=[{"name": "x", "datatype": "UINT8", "shape": [-1, 2]}])
+    assert await attempt(tmp_path, about) is None
+
+
 def test_a_trial_speaks_for_a_runtime_and_a_kind_of_processor() -> None:
-    assert runtime().startswith("onnxruntime")
+    assert runtime("onnx").startswith("onnxruntime")
     assert processor() == processor() != ""
+
+
+async def test_a_locale_that_is_missing_is_the_machines_fault_and_is_named_with_what_to_install(tmp_path: Path) -> None:
+    text = [(name, TensorProto.STRING, ["n"]) for name in "xy"]
+    lower = helper.make_node("StringNormalizer", ["x"], ["y"], case_change_action="LOWER", locale="xx_YY.UTF-8")
+    save_graph(tmp_path / "model.onnx", [lower], text[:1], text[1:])
+    specs = [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in "xy"]
+    with pytest.raises(MachineUnfit, match=r"the locale xx_YY\.UTF-8, which this machine lacks: install it"):
+        await attempt(tmp_path, manifest(inputs=specs[:1], outputs=specs[1:]))
+
+
+async def test_what_goes_wrong_in_a_trial_is_told_without_the_servers_folders(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(TrialFailed, match="Protobuf parsing failed") as broken:
+        await attempt(tmp_path)
+    assert str(tmp_path) not in str(broken.value)

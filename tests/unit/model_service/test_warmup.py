@@ -6,8 +6,9 @@ import pytest
 from onnx import TensorProto
 
 from model_service.engines.base import Arrays, EngineError
+from model_service.engines.cancel import CancelToken
 from model_service.golden import GoldenMismatch
-from model_service.models import LoadedModel
+from model_service.loaded_model import LoadedModel
 from model_service.tasks.tensors import TensorsTask
 from model_service.warmup import WarmUpFailed, warm_up
 from storage.manifest import Manifest
@@ -23,7 +24,7 @@ class Recording:
         self.seen: list[Any] = []
         self._error = error
 
-    def run(self, inputs: Arrays) -> Arrays:
+    def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
         self.seen.append(inputs["x"])
         if self._error is not None:
             raise EngineError(self._error)

@@ -9,12 +9,12 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from model_service.engines.open import open_engine
-from model_service.protocol.messages import InferRequest
-from model_service.protocol.tensors import bytes_tensor
 from model_service.tasks.base import Answer, Item
 from model_service.tasks.open import open_task
 from storage.manifest import Manifest
 from tests.unit.model_service.graphs import manifest
+from wire.messages import InferRequest
+from wire.tensors import bytes_tensor
 
 
 def tokenizer_file() -> Path:

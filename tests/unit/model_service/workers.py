@@ -1,15 +1,17 @@
 """A worker's reconciler over a registry, artifacts, trials and engines that do what a test says."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from model_service.models import LoadedModel, Models
+from model_service.loaded_model import LoadedModel
+from model_service.models import Models
 from model_service.reconcile import Reconciler
 from model_service.settings import WorkerSettings
 from storage.manifest import Manifest
-from storage.views import DesiredVersion, ReplicaView
+from storage.views import DesiredVersion, PassedTrial, ReplicaView
 from tests.unit.model_service.engines import TWO, Multiplying
 from tests.unit.model_service.engines import model as model_of
 
@@ -28,7 +30,7 @@ class FakeRegistry:
         self.failures: dict[int, str] = {}
         self.forgotten: list[str] = []
         self.swept = 0
-        self.passed: set[str] = set()
+        self.passed: dict[str, PassedTrial] = {}
         self.others: list[ReplicaView] = []
 
     async def desired(self) -> list[DesiredVersion]:
@@ -53,11 +55,11 @@ class FakeRegistry:
     async def replicas(self) -> list[ReplicaView]:
         return self.others
 
-    async def trial_passed(self, digest: str, runtime: str, processor: str) -> bool:
-        return digest in self.passed
+    async def passed_trial(self, digest: str, runtime: str, processor: str) -> PassedTrial | None:
+        return self.passed.get(digest)
 
-    async def remember_trial(self, digest: str, runtime: str, processor: str) -> None:
-        self.passed.add(digest)
+    async def remember_trial(self, digest: str, runtime: str, processor: str, alone: str | None) -> None:
+        self.passed[digest] = PassedTrial(alone)
 
 
 class Worker:
@@ -70,11 +72,15 @@ class Worker:
         self.opened: list[int] = []
         self.engines: dict[int, Multiplying] = {}
         self.trial_error: Exception | None = None
-        self.trial_warning: str | None = None
+        self.trial_takes: asyncio.Event | None = None  # where it is there, no trial ends before it is set
+        self.hanging: set[str] = set()  # models whose trials never end
+        self.opening = 0
+        self.trial_alone: str | None = None
         self.open_error: Exception | None = None
         self.missing: Exception | None = None
         self.gate = Event()  # nothing opens before it is set
         self.gate.set()
+        self.runs: Event | None = None  # where it is there, no engine's run ends before it is set
         self._folder = folder
         self.reconciler = Reconciler(
             self.registry,
@@ -115,14 +121,45 @@ class Worker:
 
     async def _trial(self, manifest: Manifest, folder: Path, *, threads: int, timeout_s: float) -> str | None:
         self.trials += 1
+        if manifest.name in self.hanging:
+            await asyncio.Event().wait()
+        if self.trial_takes is not None:
+            await self.trial_takes.wait()
         if self.trial_error is not None:
             raise self.trial_error
-        return self.trial_warning
+        return self.trial_alone
 
-    def _open(self, name: str, number: int, manifest: Manifest, folder: Path, *, threads: int) -> LoadedModel:
+    def _open(
+        self, name: str, number: int, manifest: Manifest, folder: Path, *, threads: int, start_s: float
+    ) -> LoadedModel:
+        self.opening += 1
         assert self.gate.wait(30)
         if self.open_error is not None:
             raise self.open_error
         self.opened.append(number)
-        self.engines[number] = Multiplying()
+        self.engines[number] = Multiplying(self.runs)
         return model_of(self.engines[number], manifest, number, name)
+
+
+def told(worker: Worker) -> dict[str, str]:
+    """What the registry was told last."""
+    return {id: said["state"] for id, said in worker.registry.beats[-1][0].items()}
+
+
+def replica(id: str, versions: dict[str, dict[str, Any]]) -> ReplicaView:
+    return ReplicaView(id, f"http://{id}", True, False, 1, datetime.now(UTC), versions)
+
+
+def named(id: int, name: str) -> DesiredVersion:
+    return version(id, name, about=TWO.model_copy(update={"name": name}))
+
+
+async def try_again(worker: Worker, *wanted: DesiredVersion) -> None:
+    await try_once_more(worker, *wanted)
+    await worker.settle(*wanted)
+
+
+async def try_once_more(worker: Worker, *wanted: DesiredVersion) -> None:
+    for slot in worker.reconciler.slots:
+        slot.retry_at = 0.0
+    await worker.step(*wanted)

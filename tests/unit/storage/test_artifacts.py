@@ -1,14 +1,20 @@
 """What is a folder's or a bucket's alone; what both guarantee is in tests/contract."""
 
+import asyncio
 import hashlib
 import os
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from storage.artifacts import FolderStore, open_store
+from storage.artifacts import open_store
 from storage.errors import InvalidUrl, MissingFile, Unavailable
+from storage.folder_store import FolderStore
+from tests.contract.stores import pieces
 from tests.servers import free_port
 
 SHA256 = hashlib.sha256(b"secret").hexdigest()
@@ -97,3 +103,69 @@ async def test_a_bucket_that_cannot_be_reached_is_unavailable_not_empty(monkeypa
     for asking in (store.has(SHA256), anext(store.read(SHA256)), anext(store.files())):
         with pytest.raises(Unavailable, match="s3://bucket"):
             await asking
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As on a disk that is full: the kernel lets no file of this process grow beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_disk_that_takes_no_more_is_unavailable_and_keeps_nothing_half_written(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    await store.put(pieces(b"secret"))
+    for size in (1 << 19, 3 << 20):  # written at the end, and on the way
+        with files_of_at_most(1 << 18), pytest.raises(Unavailable, match=f"{tmp_path}.*File too large"):
+            await store.put(pieces(bytes(size)))
+    assert list((tmp_path / "incoming").iterdir()) == []
+    assert await store.has(SHA256)
+
+
+async def test_a_store_that_is_full_says_so(tmp_path: Path) -> None:
+    # What a file is written to that is created there is a device that is always full.
+    store = FolderStore(tmp_path)
+
+    async def fill() -> AsyncIterator[bytes]:
+        await asyncio.to_thread(fill_up)
+        yield b"secret"
+
+    def fill_up() -> None:
+        (incoming,) = (tmp_path / "incoming").iterdir()
+        descriptor = next(fd for fd in Path("/proc/self/fd").iterdir() if fd.resolve() == incoming)
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, int(descriptor.name))
+        os.close(full)
+
+    with pytest.raises(Unavailable, match=r"is full, free some space"):
+        await store.put(fill())
+
+
+@pytest.mark.parametrize("broken", ["a file in its place", "nothing may be written"])
+async def test_a_store_that_cannot_be_written_is_unavailable(tmp_path: Path, broken: str) -> None:
+    root = tmp_path / "store"
+    if broken == "a file in its place":
+        root.write_bytes(b"")
+    else:
+        root.symlink_to("/proc/self")  # a folder in which nobody can make one
+    with pytest.raises(Unavailable, match=f"the artifact store {root}"):
+        await FolderStore(root).put(pieces(b"secret"))
+
+
+async def test_a_store_that_was_there_and_is_gone_is_away_and_a_new_one_is_empty(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    store = FolderStore(root)
+    assert not await store.has(SHA256)  # it may be written to yet
+    await FolderStore(root).put(pieces(b"secret"))  # by another process
+    assert await store.has(SHA256)
+    root.rename(tmp_path / "unmounted")
+    for asking in (store.has(SHA256), store.put(pieces(b"secret"))):
+        with pytest.raises(Unavailable, match="not mounted"):
+            await asking
+    assert not root.exists(), "what is put beside a store that is away would be lost when it is back"
+    (tmp_path / "unmounted").rename(root)
+    assert await store.has(SHA256)

@@ -109,12 +109,13 @@ async def test_a_database_without_our_tables_says_how_to_make_them(
 
 async def test_a_database_that_nobody_answers_for_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
+    before = set(threading.enumerate())
     for url in (f"sqlite:///{tmp_path}/folder", f"postgresql://postgres@127.0.0.1:{free_port()}/x"):
         database = Database.open(url)
         with pytest.raises(Unavailable, match="does not answer"):
             await Registry(database).snapshot()
         await database.close()
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - before:
         # The driver's thread for a file that it could not open still has something to tell this event loop.
         if "_connection_worker_thread" in thread.name:
             await asyncio.to_thread(thread.join)
@@ -172,3 +173,115 @@ async def test_a_stopped_server_is_unavailable_also_to_a_pool_that_was_connected
     with pytest.raises(Unavailable):
         await count(database)
     await database.close()
+
+
+async def test_whoever_comes_while_the_file_is_away_neither_makes_another_nor_deletes_its_log(tmp_path: Path) -> None:
+    path, away = tmp_path / "registry.db", tmp_path / "away.db"
+    url = f"sqlite:///{path}"
+    await upgrade(url)
+    database, late = Database.open(url), Database.open(url)
+    await Registry(database).beat("w1", "http://w1", {})
+    log = path.with_name("registry.db-wal")
+    inode = log.stat().st_ino
+    path.rename(away)
+    for coming in (Registry(late).snapshot(), upgrade(url)):
+        with pytest.raises(Unavailable, match=f"registry's file {path} is gone, but {log}"):
+            await coming
+    assert not path.exists()
+    away.rename(path)
+    assert log.stat().st_ino == inode
+    await Registry(late).beat("w2", "http://w2", {})
+    assert {replica.id for replica in (await Registry(database).snapshot()).replicas} == {"w1", "w2"}
+    await late.close()
+    await database.close()
+
+
+async def test_a_log_that_is_deleted_under_us_is_noticed_as_others_write_to_another(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    url = f"sqlite:///{path}"
+    await upgrade(url)
+    database = Database.open(url)
+    registry = Registry(database)
+    for _ in range(2):
+        await registry.beat("w1", "http://w1", {})
+    log = path.with_name("registry.db-wal")
+    log.unlink()
+    for asking in (registry.snapshot(), registry.beat("w1", "http://w1", {})):
+        with pytest.raises(Unavailable, match=f"{log}.* was deleted or replaced .* restart"):
+            await asking
+    await database.close()
+
+
+async def test_a_log_that_ends_with_its_last_connection_is_no_fault(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    await upgrade(url)
+    database = Database.open(url)
+    registry = Registry(database)
+    for _ in range(3):
+        await registry.beat("w1", "http://w1", {})
+        await registry.snapshot()
+        await database.engine.dispose()
+        (tmp_path / "registry.db-wal").touch()  # another inode than before
+    await database.close()
+
+
+async def test_a_file_that_is_renamed_deleted_or_replaced_under_us_is_noticed(tmp_path: Path) -> None:
+    path, away = tmp_path / "registry.db", tmp_path / "away.db"
+    url = f"sqlite:///{path}"
+    await upgrade(url)
+    database = Database.open(url)
+    registry = Registry(database)
+    await registry.beat("w1", "http://w1", {})
+    path.rename(away)
+    for asking in (registry.snapshot(), registry.beat("w1", "http://w1", {})):
+        with pytest.raises(Unavailable, match=f"registry's file {path} is gone .*put it back"):
+            await asking
+    assert not path.exists(), "an empty file in its place would look like a registry without models"
+    path.write_bytes(b"")  # as whoever begins anew there
+    with pytest.raises(Unavailable, match=f"another file lies in the place of the registry's {path}"):
+        await registry.snapshot()
+    away.replace(path)
+    assert [replica.beat for replica in await registry.replicas()] == [1]
+    await database.close()
+
+
+async def test_a_file_that_cannot_be_written_or_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/registry.db"
+    await upgrade(url)
+    database = Database.open(url)
+    async with database.session() as session:
+        await session.execute(text("PRAGMA query_only=ON"))  # what writing to a file system without rights comes to
+    with pytest.raises(Unavailable, match="attempt to write a readonly database"):
+        await Registry(database).beat("w1", "http://w1", {})
+    await database.close()
+    with pytest.raises(Unavailable, match="cannot be made"):
+        Database.open(f"sqlite:///{tmp_path}/registry.db/folder/registry.db")
+
+
+async def test_a_server_that_only_reads_is_unavailable_to_who_writes(postgres_url: str) -> None:
+    url = await create_database(postgres_url)
+    await upgrade(url)
+    database = Database.open(url)
+    async with database.session() as session:
+        await session.execute(text(f"ALTER DATABASE {url.rsplit('/', 1)[1]} SET default_transaction_read_only = on"))
+    await database.close()
+    assert await Registry(database).models() == []
+    with pytest.raises(Unavailable, match=r"cannot do that now.*read-only transaction"):
+        await Registry(database).beat("w1", "http://w1", {})
+    await database.close()
+
+
+async def test_writers_that_wait_leave_connections_to_those_who_read(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/registry.db"
+    await upgrade(url)
+    other, database = Database.open(url), Database.open(url, patience_s=60)
+    registry = Registry(database)
+    async with other.session():  # as another process that holds the lock
+        waiting = [asyncio.create_task(registry.beat(f"w{number}", "http://w", {})) for number in range(40)]
+        await asyncio.sleep(0)  # they have begun to wait
+        for _ in range(3):
+            assert await registry.models() == []
+    await asyncio.gather(*waiting)
+    assert len(await registry.replicas()) == 40
+    await database.close()
+    await other.close()

@@ -5,11 +5,23 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
 from storage.errors import InvalidArtifact
 from storage.importers import Import, import_model
-from tests.unit.storage.import_sources import external, identity, save, sentence_folder, with_weight, write
+from tests.unit.storage.import_sources import (
+    FLOAT,
+    ROWS,
+    external,
+    identity,
+    model_of,
+    save,
+    sentence_folder,
+    with_weight,
+    write,
+)
 
 
 def export(source: Import, folder: Path) -> Path:
@@ -41,9 +53,29 @@ def test_what_was_exported_is_imported_with_the_same_digest(artifact: Path, tmp_
     assert result.files.keys() == original.files.keys()
 
 
+def test_what_a_manifest_says_of_caching_does_not_count_where_the_graph_draws_at_random(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Bernoulli", ["x"], ["y"], name="coin")]
+    source = import_model(save(model_of(nodes, [ROWS], [("y", FLOAT, ["batch", 2])]), tmp_path / "source" / "m.onnx"))
+    folder = export(source, tmp_path / "artifact")
+    change(folder, cache_ttl_s=3600, cache_reason="")
+    manifest = import_model(folder).manifest
+    assert (manifest.cache_ttl_s, manifest.cache_reason) == (0, "the node 'coin' (Bernoulli) draws at random")
+    assert manifest.digest == source.manifest.digest
+
+
 def test_name_and_settings_go_over_the_manifest(artifact: Path) -> None:
     manifest = import_model(artifact, "other", settings={"batching": {"max_delay_ms": 1}}).manifest
     assert (manifest.name, manifest.batching.max_delay_ms, manifest.batching.max_rows) == ("other", 1, 7)
+
+
+def test_a_manifest_cannot_have_rows_share_batches_that_are_not_known_to_be_independent(tmp_path: Path) -> None:
+    axis = numpy_helper.from_array(np.array(0), "axis")
+    model = model_of([helper.make_node("CumSum", ["x", "axis"], ["y"])], [ROWS], [("y", FLOAT, ["batch", 2])], [axis])
+    source = import_model(save(model, tmp_path / "m.onnx"))
+    folder = export(source, tmp_path / "artifact")
+    change(folder, batching={"max_rows": 32})
+    assert import_model(folder).manifest.batching.max_rows == 1
+    assert import_model(folder, settings={"batching": {"max_rows": 8}}).manifest.batching.max_rows == 8
 
 
 def test_a_changed_file_is_refused(artifact: Path) -> None:

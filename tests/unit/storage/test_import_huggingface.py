@@ -1,5 +1,6 @@
 """A Hugging Face folder: the task, the tensors that clients see, and what stands around the graph."""
 
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +31,7 @@ def classifier(folder: Path, outputs: list[Value], **config: Any) -> Manifest:
     return import_model(write(folder, {"config.json": config, "tokenizer.json": TOKENIZER})).manifest
 
 
-def sequence_classifier(folder: Path, *, classes: int = 3, **config: Any) -> Manifest:
+def sequence_classifier(folder: Path, *, classes: int | str = 3, **config: Any) -> Manifest:
     logits: Value = ("logits", FLOAT, ["batch", classes])
     return classifier(folder, [logits], architectures=["BertForSequenceClassification"], **config)
 
@@ -175,6 +176,8 @@ def test_labels_without_names_are_numbered(tmp_path: Path) -> None:
         ({"id2label": {"0": "a", "2": "b"}}, "none left out"),
         ({"id2label": ["a"]}, "none left out"),
         ({"problem_type": "regression"}, '"task": "tensors"'),
+        ({"classes": "classes"}, "neither config.json .id2label. nor the graph says how many classes"),
+        ({"function_to_apply": "sigmoid"}, "function_to_apply is 'sigmoid', this task makes scores by softmax"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(tmp_path: Path, config: dict[str, Any], match: str) -> None:
@@ -197,6 +200,63 @@ def test_other_architectures_and_plain_graphs_are_served_as_tensors(tmp_path: Pa
     assert import_model(plain).manifest.task == "tensors"
 
 
+@pytest.mark.parametrize("config", [None, {}, {"model_type": "bert"}])
+@pytest.mark.parametrize("tokenizer", ["tokenizer.json", "vocab.txt"])
+def test_a_text_model_that_does_not_say_what_for_is_no_model_of_tensors_unless_somebody_says_so(
+    tmp_path: Path, tokenizer: str, config: dict[str, Any] | None
+) -> None:
+    save(text_graph([HIDDEN]), tmp_path / "onnx" / "model.onnx")
+    write(tmp_path, {tokenizer: TOKENIZER} | ({} if config is None else {"config.json": config}))
+    with pytest.raises(
+        InvalidArtifact, match=rf"a text model \({tokenizer}.*config\.json.*--set task=sentence-embedding"
+    ):
+        import_model(tmp_path)
+    chosen = import_model(tmp_path, settings={"task": "tensors"})
+    assert (chosen.manifest.task, list(chosen.notes)) == ("tensors", [])
+    if tokenizer == "tokenizer.json":
+        chosen = import_model(tmp_path, settings={"task": "sentence-embedding"})
+        assert chosen.manifest.task == "sentence-embedding"
+
+
+@pytest.mark.parametrize(
+    ("files", "note"),
+    [
+        (
+            {"config.json": {"architectures": ["ViTModel"]}, "preprocessor_config.json": {}},
+            r"preprocessor_config\.json",
+        ),
+        ({"genai_config.json": {}}, r"genai_config\.json to generate text"),
+        ({"scaler.joblib": "", "encoder.pkl": ""}, r"not read: encoder\.pkl, scaler\.joblib"),
+        ({"manifest.json": {"format": 1, "files": []}}, r"manifest\.json is not read.*lacks runtime"),
+        ({"manifest.json": {"short_name": "a page"}, "README.md": ""}, None),
+        ({"config.json": {"architectures": ["ViTModel"]}}, None),
+    ],
+)
+def test_what_a_folder_suggests_and_its_import_does_not_do_is_told(
+    tmp_path: Path, files: dict[str, Any], note: str | None
+) -> None:
+    save(identity(), tmp_path / "model.onnx")
+    notes = import_model(write(tmp_path, files)).notes
+    assert [bool(re.search(note or "", told)) for told in notes] == [True] * (note is not None)
+
+
+def test_a_text_model_for_which_there_is_no_task_says_that_clients_send_tokens(tmp_path: Path) -> None:
+    config = {"config.json": {"architectures": ["BertForMaskedLM"]}, "tokenizer.json": TOKENIZER}
+    save(text_graph([HIDDEN]), tmp_path / "onnx" / "model.onnx")
+    imported = import_model(write(tmp_path, config))
+    assert imported.manifest.task == "tensors"
+    assert "clients send the tokens: there is no task for BertForMaskedLM" in imported.notes[0]
+
+
+@pytest.mark.parametrize("place", ["onnx/model.onnx", "model.onnx"])
+def test_a_graph_named_by_itself_says_that_its_folder_would_take_texts(tmp_path: Path, place: str) -> None:
+    save(text_graph([HIDDEN]), tmp_path / place)
+    assert import_model(tmp_path / place).notes == ()
+    write(tmp_path, {"tokenizer.json": TOKENIZER})
+    (note,) = import_model(tmp_path / place).notes
+    assert f"add the folder {tmp_path.resolve()}" in note
+
+
 def test_the_task_can_be_chosen(tmp_path: Path) -> None:
     manifest = import_model(sentence_folder(tmp_path), settings={"task": "tensors"}).manifest
     assert [spec.name for spec in manifest.inputs] == ["input_ids", "attention_mask"]
@@ -208,7 +268,7 @@ def test_the_task_can_be_chosen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("inputs", "match"),
-    [(["input_ids", "position_ids"], "this one takes input_ids, position_ids"), (["input_ids"], "")],
+    [(["input_ids", "task_id"], "this one takes 'task_id'"), (["input_ids"], ""), (["input_ids", "position_ids"], "")],
 )
 def test_a_text_task_needs_a_graph_that_takes_tokens(tmp_path: Path, inputs: list[str], match: str) -> None:
     save(text_graph([HIDDEN], inputs), sentence_folder(tmp_path) / "onnx" / "model.onnx")

@@ -1,9 +1,12 @@
 """A bare .onnx file: what the importer reads from the graph alone."""
 
+import gc
 import hashlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -12,7 +15,7 @@ from storage.importers import import_model
 from storage.importers.draft import finish
 from storage.importers.onnx_file import import_onnx_file
 from storage.manifest import Manifest, TensorSpec
-from tests.unit.storage.import_sources import FLOAT, ROWS, Value, identity, model_of, save
+from tests.unit.storage.import_sources import FLOAT, INT64, ROWS, Value, identity, model_of, save
 
 
 def imported(tmp_path: Path, **model: object) -> Manifest:
@@ -37,7 +40,6 @@ def test_the_tensors_are_the_graphs_and_open_dimensions_are_minus_one(tmp_path: 
         (TensorProto.UINT8, "UINT8"),
         (TensorProto.INT64, "INT64"),
         (TensorProto.FLOAT16, "FP16"),
-        (TensorProto.BFLOAT16, "BF16"),
         (TensorProto.DOUBLE, "FP64"),
         (TensorProto.STRING, "BYTES"),
     ],
@@ -47,10 +49,89 @@ def test_every_datatype_has_its_name_in_the_protocol(tmp_path: Path, element: in
     assert [spec.datatype for spec in (*manifest.inputs, *manifest.outputs)] == [datatype, datatype]
 
 
-def test_a_datatype_that_clients_cannot_send_is_refused(tmp_path: Path) -> None:
-    file = save(identity(element=TensorProto.COMPLEX64), tmp_path / "m.onnx")
-    with pytest.raises(InvalidArtifact, match="input 'x' is COMPLEX64"):
+def test_an_empty_file_is_told_from_a_graph_without_inputs(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").touch()
+    with pytest.raises(InvalidArtifact, match=r"m\.onnx is empty"):
+        import_model(tmp_path / "m.onnx")
+
+
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 123\n"
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "tokenizer.json"])
+def test_a_file_that_git_has_not_fetched_is_to_be_fetched(tmp_path: Path, name: str) -> None:
+    save(identity(), tmp_path / "m.onnx")
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / name).write_text(LFS_POINTER)
+    with pytest.raises(InvalidArtifact, match=rf"{name} is only .* `git lfs pull`"):
+        import_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("element", "instead"),
+    [
+        ("COMPLEX64", "FLOAT"),
+        ("BFLOAT16", "FLOAT"),
+        ("FLOAT8E4M3FN", "FLOAT"),
+        ("FLOAT8E5M2", "FLOAT"),
+        ("FLOAT4E2M1", "FLOAT"),
+        ("INT4", "INT8"),
+        ("UINT4", "UINT8"),
+        ("UNDEFINED", "FLOAT"),
+    ],
+)
+def test_a_datatype_that_no_worker_can_serve_is_refused_with_what_to_take_instead(
+    tmp_path: Path, element: str, instead: str
+) -> None:
+    file = save(identity(element=TensorProto.DataType.Value(element)), tmp_path / "m.onnx")
+    with pytest.raises(InvalidArtifact, match=f"input 'x' is {element}, .* with {instead} for it and a Cast behind it"):
         import_model(file)
+    answer = [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.DataType.Value(element))]
+    model = model_of(answer, [ROWS], [("y", TensorProto.DataType.Value(element), ["batch", 2])])
+    with pytest.raises(InvalidArtifact, match=f"output 'y' is {element}, .* and a Cast before it"):
+        import_model(save(model, tmp_path / "m.onnx"))
+
+
+def test_an_input_of_any_rank_is_refused_with_what_gives_it_one(tmp_path: Path) -> None:
+    model = identity()
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    with pytest.raises(
+        InvalidArtifact, match=r"input 'x' has no shape: export the graph with one, as in make_tensor_va"
+    ):
+        import_model(save(model, tmp_path / "m.onnx"))
+
+
+@pytest.mark.parametrize("kind", ["sequence", "optional", "map", "sparse tensor"])
+def test_what_is_no_tensor_is_refused_with_what_to_do(tmp_path: Path, kind: str) -> None:
+    tensor = helper.make_tensor_type_proto(FLOAT, ["batch", 2])
+    types = {
+        "sequence": helper.make_sequence_type_proto(tensor),
+        "optional": helper.make_optional_type_proto(tensor),
+        "map": helper.make_map_type_proto(INT64, tensor),
+        "sparse tensor": helper.make_sparse_tensor_type_proto(FLOAT, ["batch", 2]),
+    }
+    for name, where in (("x", "input"), ("y", "output")):
+        model = identity()
+        value = (model.graph.input if name == "x" else model.graph.output)[0]
+        value.type.CopyFrom(types[kind])
+        with pytest.raises(InvalidArtifact, match=rf"the {where} '{name}' is an? {kind}, and only tensors are served"):
+            import_model(save(model, tmp_path / "m.onnx"))
+
+
+@pytest.mark.parametrize(("op", "told"), [("Add", True), ("Transpose", False)])
+def test_what_cpus_cannot_compute_in_bfloat16_is_told_before_a_worker_fails_on_it(
+    tmp_path: Path, op: str, told: bool
+) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=TensorProto.BFLOAT16),
+        helper.make_node(op, ["a", "a"] if op == "Add" else ["a"], ["b"], name="middle"),
+        helper.make_node("Cast", ["b"], ["y"], to=FLOAT),
+    ]
+    file = save(model_of(nodes, [ROWS], [("y", FLOAT, ["batch", 2])]), tmp_path / "m.onnx")
+    notes = import_model(file).notes
+    assert any(f"'middle' ({op}) computes in BFLOAT16" in note for note in notes) is told
+    with pytest.raises(Exception, match="NOT_IMPLEMENTED") if told else nullcontext():
+        onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
 
 
 @pytest.mark.parametrize(
@@ -120,6 +201,19 @@ def test_answers_of_a_graph_that_draws_at_random_are_not_cached(
 ) -> None:
     manifest = imported(tmp_path, nodes=nodes, inputs=[ROWS], outputs=[OUT], weights=weights)
     assert (manifest.cache_ttl_s > 0) is cached
+    assert (manifest.cache_reason == "") is cached
+
+
+def test_answers_that_are_drawn_at_random_cannot_be_set_to_be_cached_and_the_reason_is_told(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Bernoulli", ["x"], ["y"], name="coin")]
+    file = save(model_of(nodes, [ROWS], [OUT]), tmp_path / "m.onnx")
+    manifest = import_model(file, settings={"cache_ttl_s": 0}).manifest
+    assert manifest.cache_reason == "the node 'coin' (Bernoulli) draws at random"
+    with pytest.raises(
+        InvalidArtifact, match=r"cache_ttl_s is 60, but .* the node 'coin' \(Bernoulli\) draws at random"
+    ):
+        import_model(file, settings={"cache_ttl_s": 60})
+    assert manifest.model_copy(update={"cache_reason": "said otherwise"}).digest == manifest.digest
 
 
 def test_randomness_inside_a_branch_or_a_function_is_seen(tmp_path: Path) -> None:
@@ -182,7 +276,7 @@ def test_a_graph_that_changes_while_it_is_imported_is_refused(tmp_path: Path) ->
         finish(draft, None, {})
 
 
-def test_a_scikit_learn_classifier_is_imported_with_zipmap_off_and_refused_with_it_on(tmp_path: Path) -> None:
+def test_a_scikit_learn_classifier_is_imported_with_zipmap_off(tmp_path: Path) -> None:
     from skl2onnx import to_onnx
     from sklearn.linear_model import LogisticRegression
 
@@ -192,9 +286,87 @@ def test_a_scikit_learn_classifier_is_imported_with_zipmap_off_and_refused_with_
     manifest = import_model(good).manifest
     assert [(spec.datatype, spec.shape) for spec in manifest.outputs] == [("INT64", (-1,)), ("FP32", (-1, 2))]
     assert manifest.batching.max_rows > 1
-    bad = save(to_onnx(classifier, rows), tmp_path / "bad.onnx")
-    with pytest.raises(InvalidArtifact, match="zipmap"):
-        import_model(bad)
+
+
+def outputs_of(path: Path, rows: object) -> list[object]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return list(session.run(None, {session.get_inputs()[0].name: rows}))
+
+
+@pytest.mark.parametrize("classes", [[3, 5, 9], ["cat", "dog", "emu"]])
+@pytest.mark.parametrize("kind", ["LogisticRegression", "RandomForestClassifier", "Pipeline", "VotingClassifier"])
+@pytest.mark.filterwarnings("ignore")
+def test_probabilities_that_scikit_learn_wraps_in_maps_are_served_as_the_tensor_that_they_are_made_of(
+    tmp_path: Path, kind: str, classes: list[object]
+) -> None:
+    from skl2onnx import to_onnx
+    from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    forest, regression = RandomForestClassifier(3, random_state=0), LogisticRegression()
+    kinds = {
+        "LogisticRegression": regression,
+        "RandomForestClassifier": forest,
+        "Pipeline": make_pipeline(StandardScaler(), regression),
+        "VotingClassifier": VotingClassifier(
+            [("a", forest), ("b", regression)], voting="soft", flatten_transform=False
+        ),
+    }
+    rows = np.random.default_rng(0).standard_normal((30, 2)).astype(np.float32)
+    fitted = kinds[kind].fit(rows, np.array(classes)[np.arange(30) % 3])
+    wrapped = save(to_onnx(fitted, rows), tmp_path / "m.onnx")
+    imported = import_model(wrapped)
+    manifest = imported.manifest
+    assert [(spec.datatype, spec.shape[1:]) for spec in manifest.outputs][1] == ("FP32", (3,))
+    named = f"in this order: {', '.join(map(str, classes))}"
+    assert named in imported.notes[0]
+    assert named in manifest.description
+    label, expected = outputs_of(wrapped, rows)
+    served, probabilities = outputs_of(imported.files[manifest.model], rows)
+    np.testing.assert_array_equal(served, label)
+    by_class = [[row[name] for name in classes] for row in expected]  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(probabilities, np.array(by_class, np.float32))
+    assert import_model(wrapped).manifest.digest == manifest.digest
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_list_of_tensors_is_served_as_one_output_for_each(tmp_path: Path) -> None:
+    from skl2onnx import to_onnx
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multioutput import MultiOutputClassifier
+
+    rows = np.random.default_rng(0).standard_normal((30, 2)).astype(np.float32)
+    targets = np.stack([np.arange(30) % 2, np.arange(30) % 3], axis=1)
+    fitted = MultiOutputClassifier(LogisticRegression()).fit(rows, targets)
+    for options in ({}, {id(fitted): {"zipmap": False}}):
+        wrapped = save(to_onnx(fitted, rows, options=options), tmp_path / "m.onnx")
+        imported = import_model(wrapped)
+        names = [spec.name for spec in imported.manifest.outputs]
+        assert names == ["label", "probabilities_0", "probabilities_1"]
+        assert "'probabilities' is answered as the tensors probabilities_0, probabilities_1" in imported.notes[0]
+        label, expected = outputs_of(wrapped, rows)
+        served = outputs_of(imported.files[imported.manifest.model], rows)
+        np.testing.assert_array_equal(served[0], label)
+        for one, other in zip(served[1:], expected, strict=True):  # type: ignore[call-overload]
+            np.testing.assert_array_equal(one, other)
+        assert imported.manifest.batching.max_rows > 1
+
+
+def test_what_was_written_for_an_import_is_deleted_with_it(tmp_path: Path) -> None:
+    node = helper.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1])
+    model = model_of([node], [ROWS], [])
+    maps = helper.make_sequence_type_proto(
+        helper.make_map_type_proto(INT64, helper.make_tensor_type_proto(FLOAT, None))
+    )
+    model.graph.output.append(helper.make_value_info("y", maps))
+    imported = import_model(save(model, tmp_path / "m.onnx"))
+    (written,) = imported.files.values()
+    assert written.is_file()
+    del imported
+    gc.collect()
+    assert not written.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model at all", b"\x08\x0a\x3a\xff\xff\xff\xff\x0f"])
@@ -204,11 +376,69 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> N
         import_model(tmp_path / "m.onnx")
 
 
-def test_an_output_without_a_shape_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_an_output_without_a_shape_has_the_one_that_can_be_inferred(tmp_path: Path) -> None:
     model = identity()
     model.graph.output[0].type.tensor_type.ClearField("shape")
-    with pytest.raises(InvalidArtifact, match="infer_shapes"):
-        import_model(save(model, tmp_path / "m.onnx"))
+    manifest = import_model(save(model, tmp_path / "m.onnx")).manifest
+    assert manifest.outputs == (TensorSpec(name="y", datatype="FP32", shape=(-1, 2)),)
+    assert manifest.batching.max_rows > 1
+
+
+def test_an_output_whose_shape_nobody_can_tell_is_served_one_request_at_a_time(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["sizes"], to=TensorProto.INT64),
+        helper.make_node("ConstantOfShape", ["sizes"], ["y"]),
+    ]
+    model = model_of(nodes, [("x", FLOAT, ["n"])], [("y", FLOAT, [])])
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    manifest = import_model(save(model, tmp_path / "m.onnx")).manifest
+    assert (manifest.outputs[0].shape, manifest.batching.max_rows) == ((-1,), 1)
+
+
+MEAN = [helper.make_node("ReduceMean", ["x", "axis"], ["mean"]), helper.make_node("Sub", ["x", "mean"], ["y"])]
+
+
+def mixing(folder: Path) -> Path:
+    axis = numpy_helper.from_array(np.array([0]), "axis")
+    return save(model_of(MEAN, [ROWS], [("y", FLOAT, ["batch", 2])], [axis]), folder / "m.onnx")
+
+
+def test_rows_share_a_batch_only_where_they_are_known_to_be_independent_and_the_reason_is_told(tmp_path: Path) -> None:
+    batching = import_model(mixing(tmp_path)).manifest.batching
+    assert (batching.max_rows, batching.reason) == (1, "the node 'mean' (ReduceMean) adds up over the rows")
+    batching = import_model(save(identity(), tmp_path / "other.onnx")).manifest.batching
+    assert batching.max_rows > 1
+    assert "each row of the graph's outputs is made of the same row of its inputs" in batching.reason
+
+
+def test_whoever_sets_max_rows_has_their_way_and_is_told_what_speaks_against_it(tmp_path: Path) -> None:
+    batching = import_model(mixing(tmp_path), settings={"batching": {"max_rows": 4}}).manifest.batching
+    assert batching.max_rows == 4
+    assert "was set, though" in batching.reason
+    assert "'mean' (ReduceMean)" in batching.reason
+    assert import_model(mixing(tmp_path), settings={"batching": {"max_rows": 1}}).manifest.batching.max_rows == 1
+
+
+def test_the_reason_is_no_part_of_the_artifacts_identity(tmp_path: Path) -> None:
+    manifest = import_model(save(identity(), tmp_path / "m.onnx")).manifest
+    other = manifest.batching.model_copy(update={"reason": "said otherwise"})
+    assert manifest.model_copy(update={"batching": other}).digest == manifest.digest
+
+
+@pytest.mark.parametrize(
+    ("told", "shared"), [({}, False), ({"batch_invariant": False}, False), ({"tolerance": 0.05}, True)]
+)
+def test_a_scale_of_numbers_that_one_row_can_spoil_for_the_others_keeps_rows_apart(
+    tmp_path: Path, told: dict[str, object], shared: bool
+) -> None:
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+    ]
+    file = save(model_of(nodes, [ROWS], [("y", FLOAT, ["batch", 2])]), tmp_path / "m.onnx")
+    batching = import_model(file, settings={"batching": told}).manifest.batching
+    assert (batching.max_rows > 1) is shared
+    assert "dynamic quantisation" in batching.reason
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.pkl", "model.safetensors", "model"])

@@ -37,9 +37,11 @@ def test_settings_go_over_what_is_found_section_by_section(tmp_path: Path) -> No
         ({"engine": 2}, "'engine' is a section"),
         ({"engine": {"threads": -1}}, r"engine\.threads: Input should be greater than or equal to 0"),
         ({"engine": {"providers": ["tpu"]}}, r"engine\.providers\.0: Input should be 'cpu', 'cuda' or 'tensorrt'"),
-        ({"text": {"labels": 5}}, r"text\.labels"),
+        ({"text": {"labels": 5}}, r'text\.labels: it must be a list such as \["a", "b"\], or a,b on the command line'),
+        ({"engine": {"providers": "cuda,tpu"}}, r"engine\.providers\.1: Input should be 'cpu', 'cuda' or 'tensorrt'"),
         ({"cache_ttl_s": "soon"}, "cache_ttl_s: Input should be a valid integer"),
         ({"files": []}, "unknown setting 'files'"),
+        ({"foo": 1}, "unknown setting 'foo': there are model, version"),
         ({"model": "other.onnx"}, "'model' means nothing here"),
         ({"version": 2}, "'version' means nothing here"),
         ({"task": "sentence-embedding"}, "needs the section 'text'"),
@@ -51,6 +53,27 @@ def test_a_wrong_setting_is_refused_with_the_nearest_right_one(
     file = save(identity(), tmp_path / "m.onnx")
     with pytest.raises(InvalidArtifact, match=match):
         import_model(file, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("value", "providers"),
+    [
+        ("cuda", ("cuda",)),
+        ("cuda,cpu", ("cuda", "cpu")),
+        ("cuda, cpu", ("cuda", "cpu")),
+        ("[cuda]", ("cuda",)),
+        ("['cuda', cpu]", ("cuda", "cpu")),
+    ],
+)
+def test_a_list_may_be_written_as_one_value_or_several_with_commas_between(
+    tmp_path: Path, value: str, providers: tuple[str, ...]
+) -> None:
+    file = save(identity(), tmp_path / "m.onnx")
+    assert import_model(file, settings={"engine": {"providers": value}}).manifest.engine.providers == providers
+    folder = sentence_folder(tmp_path / "text")
+    text = import_model(folder, settings={"text": {"labels": "good,bad"}}).manifest.text
+    assert text is not None
+    assert text.labels == ("good", "bad")
 
 
 def test_a_wrong_setting_is_found_before_the_source_is_read() -> None:

@@ -16,17 +16,19 @@ TENSORS = """
 input [ { name: "x" data_type: TYPE_FP32 dims: [ 2 ] } ]
 output { name: "y", data_type: TYPE_FP32, dims: 2 }
 """
-# As users write them: comments, both forms of lists, fields that mean nothing to us, nested ones among them.
+# As users write them: comments, all forms of lists and messages, fields that mean nothing here.
 CONFIG = (
     """
 # a comment
-name: "served"
+name: "ser" 'v\\x65d'  # in two pieces
 platform: "onnxruntime_onnx"
-max_batch_size: 16
+max_batch_size: 16;
 dynamic_batching { preferred_batch_size: [ 4, 8 ] max_queue_delay_microseconds: 1500 }
-instance_group [ { count: 2 kind: KIND_CPU }, { kind: KIND_CPU } ]
-optimization { execution_accelerators { cpu_execution_accelerator: [ { name: "openvino" } ] } }
-parameters { key: "intra_op_thread_count" value: { string_value: "1" } }
+instance_group [ { count: 2 kind: KIND_CPU }, < kind: 2 > ]
+optimization < graph { level: 1 }, input_pinned_memory { enable: false } >
+parameters [ { key: "intra_op_thread_count" value: { string_value: "3" } } ]
+parameters: { key: "execution_mode" value { string_value: "0" } }
+model_warmup [ { name: "w" batch_size: 1 inputs { key: "x" value: { data_type: TYPE_FP32 dims: 2 zero_data: true } } } ]
 version_policy: { latest { num_versions: 1 } }
 """
     + TENSORS
@@ -48,6 +50,8 @@ def test_batching_delay_and_instances_are_the_configs(tmp_path: Path) -> None:
     assert (manifest.name, manifest.task, manifest.model) == ("served", "tensors", "model.onnx")
     assert (manifest.batching.max_rows, manifest.batching.max_delay_ms) == (16, 1.5)
     assert (manifest.engine.instances, manifest.engine.providers) == (3, ("cpu",))
+    assert (manifest.engine.threads, manifest.engine.graph_optimization) == (3, "extended")
+    assert manifest.cache_ttl_s == 3600
     assert manifest.inputs == (TensorSpec(name="x", datatype="FP32", shape=(-1, 2)),)
     assert manifest.outputs == (TensorSpec(name="y", datatype="FP32", shape=(-1, 2)),)
 
@@ -82,7 +86,9 @@ def test_a_config_without_tensors_takes_the_graphs(tmp_path: Path) -> None:
 
 
 def test_a_gpu_instance_asks_for_cuda(tmp_path: Path) -> None:
-    manifest = imported(tmp_path, "instance_group { kind: KIND_GPU gpus: [ 0 ] }" + CONFIG)
+    manifest = imported(
+        tmp_path, CONFIG.replace("kind: KIND_CPU", "kind: KIND_GPU gpus: [ 0 ]").replace("kind: 2", "count: 1")
+    )
     assert manifest.engine.providers == ("cuda",)
 
 
@@ -93,17 +99,20 @@ def test_a_gpu_instance_asks_for_cuda(tmp_path: Path) -> None:
         (("dims: 2", "dims: 3"), r"output 'y' is FP32 \[-1, 3\]"),
         (('"x"', '"z"'), "has the input 'z', the graph's inputs are 'x'"),
         (("dims: [ 2 ]", "dims: [ 2, 1 ]"), r"FP32 \[-1, 2, 1\]"),
-        (("dims: [ 2 ]", "dims: [ 2 ] reshape { shape: [ 1, 2 ] }"), "put the Reshape into the graph"),
+        (("dims: [ 2 ]", "dims: [ 2 ] reshape { shape: [ 1, 2 ] }"), r"input\.reshape: put the Reshape into the graph"),
+        (("TYPE_FP32 dims", "99 dims"), "data type 99"),
         (("TYPE_FP32 dims", "TYPE_INVALID dims"), "data type INVALID"),
         (("dims: [ 2 ]", "dims: [ -7 ]"), "the dims"),
         (("onnxruntime_onnx", "tensorrt_plan"), "platform 'tensorrt_plan': only ONNX"),
         (('platform: "onnxruntime_onnx"', 'backend: "python"'), "platform 'python'"),
         (("max_batch_size: 16", "max_batch_size: -1"), "max_batch_size -1"),
         (("max_batch_size: 16", "max_batch_size: 99999"), r"batching\.max_rows"),
-        (("dynamic_batching", "sequence_batching"), "keep state between requests"),
         (("max_batch_size: 16", "max_batch_size: many"), r"not a Triton model configuration: \d+:"),
         (("TYPE_FP32 dims", "TYPE_FP99 dims"), "not a Triton model configuration"),
         (("# a comment", "junk { " * 100_000), "not a Triton model configuration"),
+        (("# a comment", "max_batchsize: 4"), 'no field named "max_batchsize"'),
+        (("# a comment", "max_batch_size: 4"), "should not have multiple"),
+        (("max_batch_size", "runtime: 'python' max_batch_size"), "names the runtime 'python'"),
         (("# a comment", 'default_model_filename: "../../../etc/model.onnx"'), "leaves the artifact's folder"),
     ],
 )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.artifacts import FolderStore
 from storage.errors import InvalidArtifact
+from storage.folder_store import FolderStore
 from storage.manifest import FileEntry, Manifest, TensorSpec
 from storage.materialise import materialise
 
@@ -174,7 +174,7 @@ async def test_a_manifest_that_cannot_be_true_is_refused_and_leaves_no_folder(
 MATERIALISE = """
 import asyncio, sys
 from pathlib import Path
-from storage.artifacts import FolderStore
+from storage.folder_store import FolderStore
 from storage.manifest import Manifest
 manifest = Manifest.model_validate_json(Path(sys.argv[1]).read_bytes())
 print(asyncio.run(FolderStore(Path(sys.argv[2])).materialise(manifest, Path(sys.argv[3]))))

@@ -56,12 +56,12 @@ async def test_an_upgrade_of_an_up_to_date_database_changes_nothing(url: str) ->
 def scripts_with(folder: Path, change: str) -> Path:
     """Our migrations and one more, which does `change`."""
     shutil.copytree(SCRIPTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "r0002_later.py").write_text(
+    (folder / "versions" / "r0004_later.py").write_text(
         f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0002", "0001b", None, None
+revision, down_revision, branch_labels, depends_on = "0004", "0003", None, None
 
 
 def upgrade() -> None:
@@ -102,7 +102,7 @@ async def test_a_migration_that_leaves_rows_without_what_they_refer_to_changes_n
     database = Database.open(url)
     async with database.session() as session:
         assert (await session.scalar(text("SELECT count(*) FROM aliases"))) == 0
-        assert (await session.scalar(text("SELECT version_num FROM alembic_version"))) == "0001b"
+        assert (await session.scalar(text("SELECT version_num FROM alembic_version"))) == "0003"
     await database.close()
 
 

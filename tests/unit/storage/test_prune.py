@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.artifacts import FolderStore
 from storage.database import Database
+from storage.folder_store import FolderStore
 from storage.manifest import FileEntry, Manifest, TensorSpec
 from storage.migrate import upgrade
 from storage.registry import Registry

@@ -63,7 +63,7 @@ async def test_models_are_read_again_only_once_one_has_changed_and_many_cost_as_
         assert await registry.snapshot() == changed
         assert len(await registry.desired()) == len(changed.models) == i + 1
         assert len(queries()) == 3
-    assert set(asked) == {7}
+    assert set(asked) == {8}
 
 
 async def test_a_manifest_is_read_and_parsed_once_however_often_it_is_polled(

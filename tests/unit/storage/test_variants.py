@@ -11,7 +11,7 @@ from storage.errors import InvalidArtifact
 from storage.importers import import_model
 from storage.manifest import Manifest
 from tests.unit.model_service.graphs import save_graph
-from training.artifact import write_manifest
+from training.export.manifest import write_manifest
 
 TENSORS = {
     "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}],

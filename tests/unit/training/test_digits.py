@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from storage.manifest import Manifest
-from training import digits
+from training.demo import digits
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import orjson
 import pytest
 
 from model_service import golden
-from model_service.models import LoadedModel
-from training import minilm
+from model_service.loaded_model import LoadedModel
 from training.__main__ import main
+from training.demo import minilm
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,8 @@ def section(outcomes: Mapping[str, Outcome]) -> Section | None:
         Text(said if language is None else f"{said} The language of the texts: {language}."),
         Table(("of", "method", "rows made", "rows it left unchanged"), rows),
     ]
+    if left := found.get("left_out"):
+        parts.append(Text(f"{left} was left out: the rows have nothing for it."))
     for name, of in texts.items():
         if of["examples"]:
             parts += [Text(f"Of {name.replace('_', ' ')}:"), Lines([_example(one) for one in of["examples"]])]

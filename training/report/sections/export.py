@@ -31,11 +31,11 @@ def section(outcomes: Mapping[str, Outcome]) -> Section | None:
         ),
     ]
     if found["tuned"]:
-        parts += _tuned(found["tuned"])
+        parts += _tuning(found["tuned"])
     return Section("Export", parts)
 
 
-def _tuned(tuned: Outcome) -> list[Part]:
+def _tuning(tuned: Outcome) -> list[Part]:
     head = ("variant", "threads", "instances", "max_rows", "rows_per_s", "p50_ms", "p99_ms", "memory_mb", "error")
     tried = sorted(tuned["tried"], key=lambda trial: -trial["rows_per_s"])
     # The objective may be another one than throughput, so that the best need not stand on top.

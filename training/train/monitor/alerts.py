@@ -65,7 +65,7 @@ class Alerts:
         self._lowest = math.inf
 
     def check(self, step: Step) -> list[Alert]:
-        """What this step gives reason to say."""
+        """The alerts that this step gives reason for."""
         nan = not_a_number(step.step, step.loss, step.gradient_norm, scaled=self._scaled)
         found = [alert for alert in (nan, self._divergence(step), self._starvation(step)) if alert]
         new = [alert for alert in found if alert.kind not in self._raised]
@@ -103,7 +103,7 @@ class Alerts:
 
 
 class Watchdog:
-    """Tells `tell` once, from a thread of its own, where nothing has been heard for `seconds`."""
+    """Calls `tell` once, from a thread of its own, where nothing has been heard for `seconds`."""
 
     def __init__(self, seconds: float, tell: Callable[[Alert], None]) -> None:
         self._seconds = seconds
@@ -116,7 +116,7 @@ class Watchdog:
         self._thread.start()
 
     def heard(self) -> None:
-        """A sign of life."""
+        """Note a sign of life."""
         self._heard.set()
 
     def stop(self) -> None:

@@ -121,7 +121,7 @@ class MonitorCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         if metrics is not None and not self._over:
-            self._monitor.validated(state.global_step, metrics["eval_loss"])
+            self._monitor.record_validation(state.global_step, metrics["eval_loss"])
         self._since = monotonic()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -26,7 +26,7 @@ class RunLog:
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; a number that JSON has no form for becomes its name."""
-        plain = {name: _plain(value) for name, value in fields.items()}
+        plain = {name: _as_json(value) for name, value in fields.items()}
         with self._path.open("a") as file:
             file.write(json.dumps({"event": event, **plain}) + "\n")
 
@@ -34,15 +34,15 @@ class RunLog:
 def read(path: Path, event: str | None = None) -> Iterator[dict[str, Any]]:
     """The events of a log, or those of one kind; nothing where there is no log. A broken last line is left out."""
     if path.is_file():
-        yield from (found for found in parsed(path.read_text()) if event is None or found["event"] == event)
+        yield from (found for found in parse(path.read_text()) if event is None or found["event"] == event)
 
 
-def parsed(text: str) -> Iterator[dict[str, Any]]:
+def parse(text: str) -> Iterator[dict[str, Any]]:
     """The events in a log's text, without what is broken."""
     for line in text.splitlines():
         with suppress(json.JSONDecodeError):
             yield json.loads(line)
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -55,6 +55,6 @@ def _gpu() -> tuple[int, float | None] | tuple[()]:
     if not torch.cuda.is_available():
         return ()
     utilization = None
-    with suppress(Exception):  # no nvidia-ml-py, no driver for it, a part of a GPU: a figure less is no reason to stop
+    with suppress(Exception):  # no nvidia-ml-py, no driver, or a slice of a GPU: training goes on without this figure
         utilization = torch.cuda.utilization() / 100
     return torch.cuda.memory_allocated(), utilization

@@ -15,7 +15,7 @@ _LOGGED: Final = ("epoch", "loss", "learning_rate", "gradient_norm", "samples", 
 
 
 class Monitor:
-    """Of one run, in the one process that speaks for it."""
+    """The monitor of one run, in the one of its processes that reports."""
 
     def __init__(
         self, settings: MonitorSettings, model: str, folder: Path, say: Callable[[str], None], *, scaled: bool = False
@@ -73,10 +73,10 @@ class Monitor:
         self._board.draw(step, figures)
 
     def alive(self) -> None:
-        """Something else than a step was done: a batch of an evaluation, a checkpoint."""
+        """Note that the run is alive though no step was done: a batch was evaluated, or a checkpoint written."""
         self._watchdog.heard()
 
-    def validated(self, step: int, loss: float) -> None:
+    def record_validation(self, step: int, loss: float) -> None:
         """The validation rows' loss after `step`."""
         self._watchdog.heard()
         self._metrics.validation(loss)
@@ -92,7 +92,7 @@ class Monitor:
         self._log.write("end", failed=self.failed)
 
     def _recall(self) -> None:
-        """What the alerts are judged by are all steps of the run; what they gave reason to say was said then."""
+        """Show the alerts the steps before a restart, by which they judge later ones; nothing of them is told twice."""
         for event in read(self._path, "step"):
             figures = {name: float(event[name]) for name in _LOGGED}  # a number that JSON has no form for is its name
             computed = event["seconds"] - event["waited"]

@@ -1,0 +1,176 @@
+"""Inference without a task: what is in memory is answered at once, what shares a worker's request when that is.
+
+A request goes this way while nothing about it is out of the ordinary. All else, errors too, is handed over to the
+endpoint's other way, which is an ASGI application and can do everything; it goes on from what is known by then.
+"""
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final, Protocol
+
+from gateway.api.question import Decode, Question
+from gateway.coalescing import Member
+from gateway.limits import Limits
+from gateway.metrics import Metrics
+from gateway.pipeline import Answer, Gateway, answer_of
+from gateway.request_log import RequestLog
+from gateway.request_record import GatewayRecord
+from service.asgi import id_of, refuses_cache
+from service.deadlines import Expiring
+from service.exchange import Exchange
+from service.offload import LARGE
+from service.trace_context import propagate, recorded_trace
+from wire import headers as names
+from wire.errors import ClientGone, DeadlineExceeded
+from wire.messages import InferResponse
+from wire.tensors import size_of
+
+# In a scope: what was found out of a request before it was handed over.
+BEGUN: Final = "headrace.begun"
+
+
+@dataclass(slots=True, eq=False)
+class Begun:
+    """When its head came, what its body says, and what came of it, as far as that is known."""
+
+    started: float
+    request_id: bytes
+    question: Question | None = None
+    outcome: Answer | Exception | None = None
+
+
+class Endpoint(Protocol):
+    """What a request takes of the endpoint that it came to."""
+
+    protocol: str
+    decode: Decode
+    gateway: Gateway
+    metrics: Metrics
+    requests: RequestLog
+    limits: Limits
+
+
+class DirectRequest:
+    """One request. It stands where the coalescer would have a future."""
+
+    __slots__ = ("_endpoint", "_exchange", "_id", "_member", "_over", "_question", "_slot", "_target")
+
+    def __init__(self, endpoint: Endpoint, exchange: Exchange) -> None:
+        self._endpoint = endpoint
+        self._exchange = exchange
+        self._id = id_of(exchange.headers)
+        self._question: Question | None = None
+        self._over = True
+        self._slot: set[Expiring] | None = None
+
+    def begin(self) -> None:
+        """Answer the request, or have it answered later, or hand it over."""
+        try:
+            found = self._look()
+        except Exception as error:
+            return self._hand_over(error)
+        if isinstance(found, Answer):
+            self._respond(found)
+        elif found is not None:
+            self._wait(found)
+        else:
+            self._hand_over()
+
+    def _look(self) -> Answer | Member | None:
+        """The answer, or a place among those that are computed together, or None. Raises ServingError."""
+        endpoint, exchange = self._endpoint, self._exchange
+        headers, limits = exchange.headers, endpoint.limits
+        deadline = limits.deadline(headers, exchange.started)
+        limits.admission.check()
+        if len(exchange.body) > limits.body_bytes or not limits.budget.has_room(len(exchange.body)):
+            return None
+        question = self._question = endpoint.decode(exchange.params, headers, exchange.body)
+        if question.wait:
+            return None
+        request = question.request
+        if request.deadline is None or request.deadline > deadline:
+            request.deadline = deadline
+        if names.TRACEPARENT in headers:
+            request.trace_headers = propagate(headers)
+        target = self._target = endpoint.gateway.resolve(request)
+        request.version = target.version  # where weights decide they do so once, also if it is handed over
+        if target.cache_ttl_s and not (question.no_cache or refuses_cache(headers)):
+            return endpoint.gateway.peek(target, request)
+        return endpoint.gateway.join(target, request, self)
+
+    def _wait(self, member: Member) -> None:
+        endpoint, deadline = self._endpoint, member.request.deadline
+        assert deadline is not None
+        endpoint.limits.admission.in_flight += 1
+        endpoint.limits.budget.reserved += len(self._exchange.body)
+        self._over = False
+        self._member = member
+        self._slot = self._exchange.deadlines.add(deadline, self)
+        self._exchange.watch(self.lose)
+
+    # What the coalescer asks of a future
+
+    def done(self) -> bool:
+        return self._over
+
+    def set_result(self, response: InferResponse) -> None:
+        self._end()
+        self._respond(answer_of(self._target, response, "bypass"))
+
+    def set_exception(self, error: Exception) -> None:
+        self._end()
+        self._hand_over(error)
+
+    # How else it may end
+
+    def expire(self) -> None:
+        """Its deadline has passed."""
+        if not self._over:
+            self.set_exception(DeadlineExceeded())
+            self._endpoint.gateway.leave(self._member)
+
+    def lose(self) -> None:
+        """Its client has hung up."""
+        if self._over:
+            return
+        self._end()
+        self._endpoint.gateway.leave(self._member)
+        self._keep(self._target.model, "", ClientGone.__name__)
+
+    def _end(self) -> None:
+        self._over = True
+        limits = self._endpoint.limits
+        limits.admission.in_flight -= 1
+        limits.budget.take_back(len(self._exchange.body))
+        if self._slot is not None:
+            self._slot.discard(self)
+
+    def _respond(self, answer: Answer) -> None:
+        response = answer.response
+        if size_of(response.outputs) > LARGE:
+            return self._hand_over(answer)
+        assert self._question is not None
+        try:
+            content, described = self._question.render(answer)
+        except Exception as error:
+            return self._hand_over(error)
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in described])
+        self._exchange.respond(
+            200,
+            b"%b%b: %b\r\n%b: %b\r\n" % (lines, names.CACHE_STATUS, answer.cache.encode(), names.REQUEST_ID, self._id),
+            content,
+        )
+        self._keep(response.model, response.version, answer.cache)
+
+    def _hand_over(self, outcome: Answer | Exception | None = None) -> None:
+        begun = Begun(self._exchange.started, self._id, self._question, outcome)
+        self._exchange.serve_by_application(**{BEGUN: begun})
+
+    def _keep(self, model: str, version: str, outcome: str) -> None:
+        endpoint, headers = self._endpoint, self._exchange.headers
+        seconds = monotonic() - self._exchange.started
+        endpoint.metrics.record_answer(endpoint.protocol, model, version, outcome, seconds, recorded_trace(headers))
+        if endpoint.requests.wants(outcome):
+            record = GatewayRecord({}, headers, self._exchange.started, None, self._id, model, version, outcome)
+            record.body, record.body_bytes = self._exchange.body, len(self._exchange.body)
+            endpoint.requests.write(record, endpoint.protocol, seconds)

@@ -1,0 +1,40 @@
+"""How long a version usually takes to answer, and so how long a replica may be silent before another one is asked."""
+
+from typing import Final
+
+ENOUGH: Final = 20  # answers before anything is said
+FACTOR: Final = 5.0
+FLOOR_S: Final = 0.25  # a machine that is busy with something else answers late as well
+DECAY: Final = 0.02
+# Of the tries that end early: for each answer a fifth of one more, so that slowness alone never doubles the load.
+PER_ANSWER: Final = 0.2
+MOST_TRIES: Final = 64.0
+
+
+class Pace:
+    """Of one version: the largest latency lately, which falls by a fiftieth of the difference with each answer."""
+
+    __slots__ = ("_answers", "_peak_s", "_tries")
+
+    def __init__(self) -> None:
+        self._answers = 0
+        self._peak_s = 0.0
+        self._tries = MOST_TRIES
+
+    def record_answer(self, seconds: float) -> None:
+        self._answers += 1
+        self._tries = min(self._tries + PER_ANSWER, MOST_TRIES)
+        if seconds > self._peak_s:
+            self._peak_s = seconds
+        else:
+            self._peak_s -= (self._peak_s - seconds) * DECAY
+
+    def limit_s(self, rows: int) -> float | None:
+        """How long a try of that many rows may take where there is another replica to ask; or None."""
+        if self._answers < ENOUGH or self._tries < 1:
+            return None
+        return FLOOR_S + FACTOR * self._peak_s * max(rows, 1)
+
+    def record_stall(self) -> None:
+        """A try took longer and another one is made."""
+        self._tries -= 1

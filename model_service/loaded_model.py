@@ -1,0 +1,238 @@
+"""A loaded version: answers requests by its task, its batcher and its engine."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic, time
+from typing import Any, Final
+
+from model_service.batcher import Batcher
+from model_service.engines.base import Engine
+from model_service.engines.cancel import CancelToken
+from model_service.engines.process import START_S, ProcessEngine
+from model_service.isolation import Isolation
+from model_service.statistics import Statistics
+from model_service.tasks.base import Item, Task
+from service.tracing import MODEL, VERSION
+from storage.manifest import Manifest
+from wire.errors import DeadlineExceeded, EngineFailed, InvalidInput, ServingError, Suspect
+from wire.messages import InferRequest, InferResponse
+from wire.parameters import check_known
+from wire.refusals import Refusals
+from wire.spans import Attributes
+from wire.tasks.table import task_named
+from wire.tensors import Tensor, size_of
+
+# Taking more bytes than this apart, into tokens or elements, takes longer than a trip to a thread. Tensors of numbers
+# are used as they came, whatever their size.
+_INLINE_BYTES: Final = 4096
+
+
+class LoadedModel:
+    """Engine, batcher and task of one version."""
+
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        manifest: Manifest,
+        engine: Engine,
+        task: Task,
+        isolation: Isolation | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
+        self.name = name
+        self.number = number
+        self.manifest = manifest
+        self.statistics = Statistics()
+        self.refusals = Refusals() if refusals is None else refusals
+        self._engine = engine
+        self._task = task
+        self._reads = task_named(manifest.task).reads
+        self._isolation = isolation
+        self._outputs = {spec.name for spec in manifest.outputs}
+        self.named: Attributes = {MODEL: name, VERSION: str(number)}  # what its spans say
+        self._batcher = Batcher(
+            self._run,
+            manifest.batching,
+            instances=manifest.engine.instances,
+            statistics=self.statistics,
+            named=self.named,
+        )
+
+    @classmethod
+    def open(cls, name: str, number: int, manifest: Manifest, folder: Path, *, threads: int) -> "LoadedModel":
+        """Load the artifact in `folder`, whose engine instances share `threads` threads, into this process. Blocks.
+
+        Raises EngineError, and what the task raises where its files are wrong.
+        """
+        # Imported here, as a worker does without ONNX Runtime's memory.
+        from model_service.engines.open import open_engine
+
+        return cls._open(
+            name, number, manifest, folder, open_engine(manifest, folder, threads=_each(threads, manifest))
+        )
+
+    @classmethod
+    def open_isolated(
+        cls, name: str, number: int, manifest: Manifest, folder: Path, *, threads: int, start_s: float = START_S
+    ) -> "LoadedModel":
+        """As `open`, with the engine in a process of its own, and suspects in another, each loaded within `start_s`."""
+        threads = _each(threads, manifest)
+        refusals = Refusals()
+        isolation = Isolation(manifest, folder, threads=threads, refusals=refusals, start_s=start_s)
+        engine = ProcessEngine(manifest, folder, threads=threads, start_s=start_s)
+        return cls._open(name, number, manifest, folder, engine, isolation, refusals)
+
+    @classmethod
+    def _open(
+        cls, name: str, number: int, manifest: Manifest, folder: Path, engine: Engine, *apart: Any
+    ) -> "LoadedModel":
+        from model_service.tasks.open import open_task  # with the tokenizers' memory
+
+        try:
+            return cls(name, number, manifest, engine, open_task(manifest, folder, engine), *apart)
+        except BaseException:
+            engine.close()
+            raise
+
+    def rows_depend(self, folder: Path, deadline: float) -> str | None:
+        """See `invariance.rows_depend`. Blocks."""
+        from model_service.invariance import rows_depend
+
+        return rows_depend(self.manifest, self._task, self._engine, folder, deadline)
+
+    @property
+    def lost(self) -> str | None:
+        """Why it cannot answer any more: its process has died and does not start again. None while it can."""
+        return self._engine.lost if isinstance(self._engine, ProcessEngine) else None
+
+    def look(self) -> None:
+        """Have its process started again where it has died while nothing ran."""
+        if isinstance(self._engine, ProcessEngine):
+            self._engine.look()
+
+    @property
+    def crashes(self) -> int:
+        """How often its process has died since it was loaded."""
+        return self._engine.crashes if isinstance(self._engine, ProcessEngine) else 0
+
+    @property
+    def died_of(self) -> str:
+        """What its process died of the last time, in words."""
+        return self._engine.died_of if isinstance(self._engine, ProcessEngine) else ""
+
+    @property
+    def engine_pid(self) -> int | None:
+        """The process of its engine, where it has one of its own and that runs at the moment."""
+        return self._engine.pid if isinstance(self._engine, ProcessEngine) else None
+
+    @property
+    def waiting_rows(self) -> int:
+        return self._batcher.waiting_rows
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        """Answer `request` with the outputs that it names, or all of them. Raises ServingError."""
+        started = monotonic()
+        self.statistics.in_flight += 1
+        try:
+            response = await self._answer(request)
+        except (Exception, asyncio.CancelledError) as error:
+            kind = type(error).__name__ if isinstance(error, ServingError) else "EngineFailed"
+            if isinstance(error, asyncio.CancelledError):
+                kind = "ClientGone"
+            self.statistics.failures[kind].add(monotonic() - started)
+            raise
+        finally:
+            self.statistics.in_flight -= 1
+        seconds = monotonic() - started
+        self.statistics.success.add(seconds)
+        self.statistics.latency.observe(seconds, None if request.span is None else request.span.trace_id)
+        self.statistics.last_inference = time()
+        return response
+
+    async def close(self, timeout_s: float = 30.0) -> None:
+        """Answer what is queued, then give the engine back. Memory returns with `memory.give_back`.
+
+        What a hung engine has not answered after `timeout_s` is answered with ModelNotReady.
+        """
+        await self._batcher.close(timeout_s)
+        if self._isolation is not None:
+            await self._isolation.close(timeout_s)
+        await asyncio.to_thread(self._engine.close)
+
+    async def _answer(self, request: InferRequest) -> InferResponse:
+        for output in request.outputs:
+            if output.name not in self._outputs:
+                known = ", ".join(sorted(self._outputs))
+                raise InvalidInput(f"the model '{self.name}' has no output '{output.name}'; it has: {known}")
+        if request.parameters:
+            check_known(request.parameters, self._reads)
+        if self.refusals:
+            self.refusals.check(request)
+        if request.suspect and self._isolation is not None:
+            return await self._alone(self._isolation, request)
+        rows = self._task.rows(request)
+        self._batcher.admit(rows, request.deadline)  # what will be refused costs no work
+        large = size_of([tensor for tensor in request.inputs if tensor.datatype == "BYTES"]) > _INLINE_BYTES
+        if large:
+            with self._batcher.reserve(rows):
+                items = await asyncio.to_thread(self._prepare, request)
+        else:
+            items = self._task.prepare(request)
+        try:
+            results = await self._batcher.submit(items, request.deadline, request.span)
+        except Suspect:
+            if self._isolation is None:
+                raise
+            return await self._alone(self._isolation, request)
+        except EngineFailed as error:
+            if any(0 in tensor.shape for tensor in request.inputs):
+                raise InvalidInput(f"the graph takes no input without elements: {error}") from error
+            raise
+        if large:
+            answer = await asyncio.to_thread(self._task.respond, request, items, results)
+        else:
+            answer = self._task.respond(request, items, results)
+        return InferResponse(self.name, str(self.number), _choose_outputs(answer.outputs, request), answer.parameters)
+
+    async def _alone(self, isolation: Isolation, request: InferRequest) -> InferResponse:
+        if request.put_aside is not None:
+            request.put_aside()
+        answer = await isolation.infer(request)
+        return InferResponse(self.name, str(self.number), answer.outputs, answer.parameters)
+
+    def _prepare(self, request: InferRequest) -> list[Item]:
+        # It may have waited for a thread.
+        if request.deadline is not None and request.deadline <= monotonic():
+            raise DeadlineExceeded
+        return self._task.prepare(request)
+
+    def _run(self, items: Sequence[Item], scope: CancelToken) -> Sequence[Any]:
+        """One batch, in a thread."""
+        start = monotonic()
+        inputs = self._task.collate(items)
+        collated = monotonic()
+        try:
+            outputs = self._engine.run(inputs, scope)
+        finally:
+            ran = monotonic()
+            times = (collated, ran)
+            for item in items:
+                item.ran = times
+        results = self._task.scatter(items, outputs)
+        rows = sum([item.rows for item in items])
+        self.statistics.ran(len(items), rows, collated - start, ran - collated, monotonic() - ran)
+        return results
+
+
+def _each(threads: int, manifest: Manifest) -> int:
+    """The threads of one of the engine's instances."""
+    return max(1, threads // manifest.engine.instances)
+
+
+def _choose_outputs(outputs: list[Tensor], request: InferRequest) -> tuple[Tensor, ...]:
+    if not request.outputs:
+        return tuple(outputs)
+    by_name = {tensor.name: tensor for tensor in outputs}
+    return tuple(by_name[output.name] for output in request.outputs)

@@ -1,0 +1,1 @@
+"""What every process of ours that answers HTTP is made of."""
