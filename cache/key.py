@@ -28,11 +28,11 @@ _by_name = attrgetter("name")
 
 
 def cache_key(
-    scope: str, digest: str, inputs: Sequence[TensorLike], outputs: Sequence[str], parameters: Mapping[str, Any]
+    tenant: str, digest: str, inputs: Sequence[TensorLike], outputs: Sequence[str], parameters: Mapping[str, Any]
 ) -> bytes:
     """16 bytes that two requests share where, and only where, one's answer is the other's.
 
-    `scope` is the tenant whose answers these are, `digest` the artifact's. The order of inputs and of parameters does
+    `tenant` is whose answers these are, `digest` the artifact's. The order of inputs and of parameters does
     not matter; that of outputs does, since they are answered in it. Raises TypeError where JSON cannot hold
     `parameters`.
     """
@@ -40,7 +40,7 @@ def cache_key(
         inputs = sorted(inputs, key=_by_name)
     # JSON delimits itself and names the length of every blob behind it: no two requests have the same bytes.
     head = [
-        scope,
+        tenant,
         digest,
         [(tensor.name, tensor.datatype, tensor.shape, len(tensor.data)) for tensor in inputs],
         outputs,

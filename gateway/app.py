@@ -58,7 +58,7 @@ def create_app(components: Components) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await membership
         components.client.close()
-        await components.cache.close()
+        await components.gateway.cache.close()
         await components.database.close()
         await asyncio.to_thread(components.tracer.close)
 

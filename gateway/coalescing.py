@@ -67,7 +67,7 @@ class _Lane:
     """Requests that can be sent together, as their tensors match: how many are under way, and which wait."""
 
     under_way: int = 0
-    looking: bool = False  # whether what waits is sent at the end of this turn
+    scheduled: bool = False  # whether what waits is sent at the end of this turn
     took_s: float = 0.0  # what answers took lately
     waiting: list[Member] = field(default_factory=list)
 
@@ -115,7 +115,7 @@ class Coalescer:
             lane = self._lanes[key] = _Lane()
         member = Member(target, request, rows, answer, monotonic())
         lane.waiting.append(member)
-        self._look_soon(key, lane, target)
+        self._schedule(key, lane, target)
         return member
 
     def leave(self, member: Member) -> None:
@@ -126,14 +126,14 @@ class Coalescer:
             if group.left == 0:
                 group.task.cancel()
 
-    def _look_soon(self, key: Hashable, lane: _Lane, target: Target) -> None:
-        if not lane.looking and lane.under_way < target.capacity(ahead=int(lane.took_s > self._slow_s)):
-            lane.looking = True
+    def _schedule(self, key: Hashable, lane: _Lane, target: Target) -> None:
+        if not lane.scheduled and lane.under_way < target.capacity(ahead=int(lane.took_s > self._slow_s)):
+            lane.scheduled = True
             asyncio.get_running_loop().call_soon(self._send_waiting, key, lane)
 
     def _send_waiting(self, key: Hashable, lane: _Lane) -> None:
         """Send what waits together; forget the lane where nothing waits and nothing is under way."""
-        lane.looking = False
+        lane.scheduled = False
         if members := _take_group(lane):
             lane.under_way += 1
             task = asyncio.create_task(self._answer(members))
@@ -143,7 +143,7 @@ class Coalescer:
             for member in members:
                 member.group = group
             if lane.waiting:
-                self._look_soon(key, lane, lane.waiting[0].target)
+                self._schedule(key, lane, lane.waiting[0].target)
         elif lane.under_way == 0 and self._lanes.get(key) is lane:
             del self._lanes[key]
 
@@ -164,18 +164,19 @@ class Coalescer:
             answers = list(split(response, [member.rows for member in members]))
         except (InvalidInput, EngineFailed, TooLarge):
             await asyncio.gather(*map(self._answer_alone, members))
-        except CrashingInput:  # by one of them, which costs no other process its life
+        except CrashingInput:
+            # One of them kills the engine. Alone, as a suspect, each is run where that harms no other.
             for member in members:
                 member.request.suspect = True
             await asyncio.gather(*map(self._answer_alone, members))
         except Exception as error:
             for member in members:
-                _settle(member, error)
+                _tell(member, error)
         else:
             more = len(members) - 1  # than the worker counts
             self.counts[target.model, target.version].shared.add((monotonic() - began) * more, more)
             for member, answer in zip(members, answers, strict=True):
-                _settle(member, answer)
+                _tell(member, answer)
         return None
 
     async def _ask_together(self, members: Sequence[Member]) -> InferResponse:
@@ -189,12 +190,12 @@ class Coalescer:
 
     async def _answer_alone(self, member: Member) -> None:
         try:
-            _settle(member, await self._workers.infer(member.target, member.request))
+            _tell(member, await self._workers.infer(member.target, member.request))
         except Exception as error:
-            _settle(member, error)
+            _tell(member, error)
 
 
-def _settle(member: Member, outcome: InferResponse | Exception) -> None:
+def _tell(member: Member, outcome: InferResponse | Exception) -> None:
     if member.group is not None and member.waits:
         member.waits = False
         member.group.left -= 1

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from cache.response_cache import ResponseCache
 from cache.settings import CacheSettings, open_cache
 from gateway.admission import Admission
 from gateway.balancer import Balancer
-from gateway.coalescing import Coalescer
-from gateway.counts import CountsCollector, new_counts
+from gateway.counts import CountsCollector
 from gateway.limits import Limits
 from gateway.membership import Membership
 from gateway.metrics import ComponentsCollector, Metrics
@@ -38,7 +36,6 @@ class Components:
     database: Database
     registry: Registry
     artifacts: ArtifactStore
-    cache: ResponseCache
     client: WorkerClient
     membership: Membership
     gateway: Gateway
@@ -67,25 +64,22 @@ def compose(
     )
     # Exactly one layer retries: with a load balancer before the workers, it is that one.
     workers = Workers(client, Balancer(), upstream=bool(settings.upstream), tracer=tracer)
-    counts = new_counts()
-    coalescer = Coalescer(workers, counts)
-    cache = open_cache(caching)
+    gateway = Gateway(membership, workers, open_cache(caching))
     admission = Admission(settings.max_in_flight)
     metrics = Metrics()
-    metrics.registry.register(ComponentsCollector(admission, budget, cache, coalescer, workers, membership))
-    metrics.registry.register(CountsCollector(counts))
+    metrics.registry.register(ComponentsCollector(admission, budget, gateway, workers, membership))
+    metrics.registry.register(CountsCollector(gateway.counts))
     siblings = Siblings(settings.sibling_socket, metrics.registry, refresh=membership.read, check=membership.check)
-    membership.tell_siblings = siblings.look
+    membership.have_siblings_read = siblings.have_read
     membership.have_siblings_check = siblings.check
     return Components(
         settings=settings,
         database=database,
         registry=registry,
         artifacts=open_store(storage.artifacts_url),
-        cache=cache,
         client=client,
         membership=membership,
-        gateway=Gateway(membership, coalescer, cache, counts, coalescer),
+        gateway=gateway,
         metrics=metrics,
         siblings=siblings,
         requests=RequestLog(settings),

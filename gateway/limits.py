@@ -9,14 +9,13 @@ from service.budget import Budget
 
 @dataclass(slots=True, frozen=True)
 class Limits:
-    """A place among the requests that are served at once, bytes of a body, seconds from its first byte until its answer
-    is with the client, unless it says and at most, and a share of the process's memory."""
+    """Seconds count from a request's first byte until its answer is with the client."""
 
-    admission: Admission
+    admission: Admission  # how many are served at once
     body_bytes: int
-    default_timeout_s: float
-    max_timeout_s: float
-    budget: Budget = field(default_factory=Budget)
+    default_timeout_s: float  # for one that does not say
+    max_timeout_s: float  # for one that says more
+    budget: Budget = field(default_factory=Budget)  # the memory that all requests share
 
     def deadline(self, headers: Headers, started: float) -> float:
         """Until when a request may take that began at `started`, both in monotonic seconds. Raises InvalidInput."""

@@ -39,7 +39,7 @@ class Membership:
         upstream: str | None = None,
     ) -> None:
         # Called with what was read in hand, before it counts: whoever reads the registry now knows no less.
-        self.tell_siblings: Callable[[], Awaitable[None]] = _nobody
+        self.have_siblings_read: Callable[[], Awaitable[None]] = _nobody
         # Likewise before a worker counts that was not ready: whoever checks it now finds it ready as well.
         self.have_siblings_check: Callable[[], Awaitable[None]] = _nobody
         self.table = RouteTable()
@@ -65,7 +65,7 @@ class Membership:
 
     async def refresh(self) -> None:
         """Read the registry once, and have siblings read it. Raises what the database raises."""
-        await self._read(self.tell_siblings)
+        await self._read(self.have_siblings_read)
 
     async def read(self) -> None:
         """Read the registry once, as a sibling has. Raises what the database raises."""

@@ -10,11 +10,10 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from cache.response_cache import ResponseCache
 from cache.stats import CacheStats
 from gateway.admission import Admission
-from gateway.coalescing import Coalescer
 from gateway.membership import Membership
+from gateway.pipeline import Gateway
 from gateway.routing import ModelRoute, RouteTable
 from gateway.workers import Workers
 from service.budget import Budget
@@ -93,15 +92,14 @@ class ComponentsCollector:
         self,
         admission: Admission,
         budget: Budget,
-        cache: ResponseCache,
-        coalescer: Coalescer,
+        gateway: Gateway,
         workers: Workers,
         membership: Membership,
     ) -> None:
         self._admission = admission
         self._budget = budget
-        self._cache = cache
-        self._coalescer = coalescer
+        self._cache = gateway.cache
+        self._coalescer = gateway.coalescer
         self._workers = workers
         self._membership = membership
 

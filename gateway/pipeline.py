@@ -12,7 +12,7 @@ from cache.response_cache import Outcome, ResponseCache
 from gateway.backend import InferenceBackend
 from gateway.cache_spans import record_lookup, record_peek
 from gateway.coalescing import Coalescer, Member, Waiter
-from gateway.counts import Counts, new_counts
+from gateway.counts import new_counts
 from gateway.routing import RouteTable, Target
 from service.offload import LARGE, run_in_thread_if_large
 from wire.codec import decode_response, encode_response
@@ -40,32 +40,24 @@ class RouteTableSource(Protocol):
 
 
 class Gateway:
-    """Answers the requests of all protocols."""
+    """Answers the requests of all protocols, by asking `workers` where the cache has no answer."""
 
-    def __init__(
-        self,
-        membership: RouteTableSource,
-        workers: InferenceBackend,
-        cache: ResponseCache,
-        counts: Counts | None = None,
-        coalescer: Coalescer | None = None,
-    ) -> None:
+    def __init__(self, membership: RouteTableSource, workers: InferenceBackend, cache: ResponseCache) -> None:
         self.membership = membership
         self.cache = cache
-        self.counts = new_counts() if counts is None else counts
-        self._workers = workers
-        self._coalescer = coalescer
+        self.counts = new_counts()
+        self.coalescer = Coalescer(workers, self.counts)
 
-    async def infer(self, request: InferRequest, *, scope: str = "", no_cache: bool = False) -> Answer:
-        """The answer to `request`; a ServingError where there is none. `scope` keeps tenants' cached answers apart.
+    async def infer(self, request: InferRequest, *, tenant: str = "", no_cache: bool = False) -> Answer:
+        """The answer to `request`; a ServingError where there is none. What is cached for a `tenant` is its own.
 
         Cancelled by its caller when nobody waits any more, the request's deadline included.
         """
         target = self.resolve(request)
         if no_cache or target.cache_ttl_s == 0:
-            return answer_of(target, await self._workers.infer(target, request), "bypass")
+            return answer_of(target, await self.coalescer.infer(target, request), "bypass")
         began = monotonic()
-        key = self.key(target, request, scope)
+        key = self.key(target, request, tenant)
         cached = self.cache.peek(key)
         if cached is not None and (response := await _read(cached)) is not None:
             return self._hit(target, request, response, began)
@@ -78,27 +70,26 @@ class Gateway:
             target.refusals.check(request)
         return target
 
-    def peek(self, target: Target, request: InferRequest, scope: str = "") -> Answer | None:
+    def peek(self, target: Target, request: InferRequest, tenant: str = "") -> Answer | None:
         """The answer, where it is in memory and small."""
         began = monotonic()
-        cached = self.cache.peek(self.key(target, request, scope))
+        cached = self.cache.peek(self.key(target, request, tenant))
         if cached is None or len(cached) > LARGE or (response := _unpack(cached)) is None:
             return None
         return self._hit(target, request, response, began)
 
     def join(self, target: Target, request: InferRequest, answer: Waiter) -> Member | None:
         """Have an uncached answer told to `answer`, if it is one that is computed together with others'."""
-        return None if self._coalescer is None else self._coalescer.join(target, request, answer)
+        return self.coalescer.join(target, request, answer)
 
     def leave(self, member: Member) -> None:
         """Nobody waits for what joined as `member` any more."""
-        if self._coalescer is not None:
-            self._coalescer.leave(member)
+        self.coalescer.leave(member)
 
-    def key(self, target: Target, request: InferRequest, scope: str) -> bytes:
+    def key(self, target: Target, request: InferRequest, tenant: str) -> bytes:
         """Under which its answer is cached."""
         outputs = [output.name for output in request.outputs]
-        return cache_key(scope, target.digest, request.inputs, outputs, request.parameters)
+        return cache_key(tenant, target.digest, request.inputs, outputs, request.parameters)
 
     def _hit(self, target: Target, request: InferRequest, response: InferResponse, began: float) -> Answer:
         if request.span is not None:
@@ -109,13 +100,14 @@ class Gateway:
     async def _fetch_or_compute(
         self, key: bytes, target: Target, request: InferRequest, began: float, anew: bool
     ) -> Answer:
-        asked: float | None = None  # when a worker was, on our own account
-        computed: InferResponse | None = None  # by it
+        # Both stay None where the answer was cached, or was computed for an equal request that this one has joined.
+        asked: float | None = None  # when a worker was asked
+        computed: InferResponse | None = None  # what it answered
 
         async def compute() -> bytes:
             nonlocal asked, computed
             asked = monotonic()
-            computed = await self._workers.infer(target, request)
+            computed = await self.coalescer.infer(target, request)
             return await run_in_thread_if_large(size_of(computed.outputs), _pack, computed)
 
         while True:

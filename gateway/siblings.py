@@ -44,7 +44,7 @@ class Siblings:
     ) -> None:
         self._socket = socket
         self._registry = registry
-        self._acts = {"look": refresh, "check": check}
+        self._acts = {"read": refresh, "check": check}
         self._known: Known = {}
         self._alive: set[str] = set()  # who answered when asked last
         self._before: Figures = []  # what earlier processes in this one's place counted
@@ -71,10 +71,10 @@ class Siblings:
         self._server.close()
         self._socket.unlink(missing_ok=True)
 
-    async def look(self) -> None:
+    async def have_read(self) -> None:
         """Have the others read the registry, now."""
         if self._socket is not None:
-            await self._ask({"act": "look"})
+            await self._ask({"act": "read"})
 
     async def check(self) -> None:
         """Have the others check the workers, now."""

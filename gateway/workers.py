@@ -13,6 +13,7 @@ from typing import Final
 
 import orjson
 
+from gateway.attempts import ATTEMPTS, Attempts
 from gateway.balancer import Balancer, Replica
 from gateway.pace import Pace
 from gateway.routing import Target
@@ -36,9 +37,8 @@ from wire.spans import Span
 from wire.status import from_wire
 from wire.tensors import size_of
 
-# One for the first replica, one for where it fails, and one for where the next is only just starting.
-ATTEMPTS: Final = 3
-# What a worker says of itself and not of the request; Suspect where it had nowhere to find out.
+# Errors by which a worker speaks of itself and not of the request. Suspect: the engine died, and this worker cannot
+# run the request apart from others to see whether that was the request's fault.
 _ASK_ELSEWHERE: Final = frozenset({b"ModelNotFound", b"ModelNotReady", b"Suspect"})
 
 
@@ -79,20 +79,15 @@ class Workers:
         size = size_of(request.inputs)
         body, json_length = await run_in_thread_if_large(size, encode_request, request)
         pace = self._paces[target.digest]
-        tried: list[Replica] = []
-        silent: list[Replica] = []  # those of them that may answer yet
+        attempts = Attempts(target.replicas, 1 if self._upstream else ATTEMPTS)
         while True:
-            others = target.replicas if len(tried) < len(target.replicas) else silent or target.replicas
-            replica = self._balancer.choose(others, tried)
-            self.stats.retries += len(tried) > 0
-            tried.append(replica)
-            last = len(tried) == (1 if self._upstream else ATTEMPTS)
-            untried = len(target.replicas) > len(tried) and not last
-            elsewhere = untried or (len(silent) > 0 and not last)
+            replica = self._balancer.choose(attempts.candidates, attempts.tried)
+            self.stats.retries += len(attempts.tried) > 0
+            attempts.begin(replica)
             replica.outstanding += 1
             try:
                 # An inference changes nothing, so asking twice is safe however far the first attempt got.
-                limit_s = self._limit_s(pace, request, replica, untried)
+                limit_s = self._limit_s(pace, request, replica, attempts)
                 lines = self._lines(json_length, request, limit_s)
                 began = monotonic()
                 if span is None:
@@ -100,37 +95,38 @@ class Workers:
                     own_limit_s = None if self._upstream else limit_s
                     reply = await self._client.request(replica, b"POST", target.path, lines, body, own_limit_s)
                 else:
-                    reply = await self._request_traced(span, len(tried) - 1, replica, target, lines, body, limit_s)
+                    resent = len(attempts.tried) - 1
+                    reply = await self._request_traced(span, resent, replica, target, lines, body, limit_s)
             except ConnectionFailed as error:
-                self.stats.connection_failures += 1
-                replica.record_failure()
                 failure = error
-                if isinstance(error, Stalled):
-                    silent.append(replica)
             else:
                 replica.record_success()
                 if reply.status == 200 and not reply.late:
                     pace.record_answer(monotonic() - began)
-                elif elsewhere and (said := reply.headers.get(headers.ERROR, b"")) in _ASK_ELSEWHERE:
+                elif attempts.elsewhere_left and (said := reply.headers.get(headers.ERROR, b"")) in _ASK_ELSEWHERE:
                     request.suspect = request.suspect or said == b"Suspect"
                     continue
                 return await run_in_thread_if_large(len(reply.body), _response, reply, target, request)
             finally:
                 replica.outstanding -= 1
-            if last or (len(tried) > 1 and not elsewhere):
-                raise WorkerUnavailable(f"no worker could be reached: {failure}", retry_after=1)
-            await self._before_the_next(failure, replica, pace, request)
+            await self._recover(failure, replica, attempts, pace, request)
 
-    def _limit_s(self, pace: Pace, request: InferRequest, replica: Replica, untried: bool) -> float | None:
+    def _limit_s(self, pace: Pace, request: InferRequest, replica: Replica, attempts: Attempts) -> float | None:
         """How long this try may take. A load balancer knows of another replica where there are several workers."""
-        if not untried and not (self._upstream and replica.workers > 1):
+        if not attempts.untried_left and not (self._upstream and replica.workers > 1):
             return None
         return pace.limit_s(request.inputs[0].rows if request.inputs else 1)
 
-    async def _before_the_next(
-        self, failure: ConnectionFailed, replica: Replica, pace: Pace, request: InferRequest
+    async def _recover(
+        self, failure: ConnectionFailed, replica: Replica, attempts: Attempts, pace: Pace, request: InferRequest
     ) -> None:
+        """Remember what the failure says of the replica, so that another may be asked. Raises WorkerUnavailable."""
+        self.stats.connection_failures += 1
+        replica.record_failure()
+        if not attempts.after_failure_left:
+            raise WorkerUnavailable(f"no worker could be reached: {failure}", retry_after=1)
         if isinstance(failure, Stalled):
+            attempts.record_silence()
             self.stats.stalled += 1
             pace.record_stall()
         elif not isinstance(failure, NotConnected) and not await self._client.reaches(replica):

@@ -43,13 +43,13 @@ async def _polls(server: Server, workers: int) -> dict[str, list[dict[str, float
         registry = Registry(database)
         manifest = import_model(overhead_folder() / "model.onnx", "overhead").manifest
         await registry.publish(manifest)
-        wanted = await registry.desired()
+        wanted = await registry.list_desired()
         held = {str(version.version_id): {"state": "ready"} for version in wanted}
         for number in range(workers):
             await registry.beat(f"worker-{number}", f"http://10.0.{number // 250}.{number % 250}:8001", held)
 
         async def of_worker() -> None:
-            await registry.desired()
+            await registry.list_desired()
             await registry.beat("worker-0", "http://10.0.0.0:8001", held)
 
         async def of_gateway() -> None:

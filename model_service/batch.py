@@ -14,25 +14,25 @@ Run = Callable[[Sequence[Item], CancelToken], Sequence[Any]]
 
 
 class Batch:
-    """Entries that run together, and the scope that ends their run once nobody waits for any of them."""
+    """Entries that run together, and what ends their run once nobody waits for any of them."""
 
-    __slots__ = ("entries", "rows", "scope", "started")
+    __slots__ = ("cancel", "entries", "rows", "started")
 
     def __init__(self, entries: list[Entry[Call]], rows: int, started: float) -> None:
         self.entries = entries
         self.rows = rows
         self.started = started
-        self.scope = CancelToken()
+        self.cancel = CancelToken()
 
     def cancel_if_unwanted(self) -> None:
         if all([entry.owner.future.done() for entry in self.entries]):
-            self.scope.cancel()
+            self.cancel.cancel()
 
 
-def run_batch(run: Run, batch: list[Entry[Call]], scope: CancelToken) -> list[Any]:
+def run_batch(run: Run, batch: list[Entry[Call]], cancel: CancelToken) -> list[Any]:
     """What `run` makes of the batch; in place of a result, the error of an item that fails on its own too."""
     try:
-        results = list(run([entry.item for entry in batch], scope))
+        results = list(run([entry.item for entry in batch], cancel))
         if len(results) != len(batch):
             raise EngineFailed(f"the model gave {len(results)} results for {len(batch)} items")
         return results
@@ -50,7 +50,7 @@ def run_batch(run: Run, batch: list[Entry[Call]], scope: CancelToken) -> list[An
         call, result = entry.owner, None
         # Whoever no longer waits for an answer gets no second run.
         if call not in failed and not call.future.done():
-            result = run_batch(run, [entry], scope)[0]
+            result = run_batch(run, [entry], cancel)[0]
         if isinstance(result, ServingError):
             failed.add(call)
         results.append(result)

@@ -48,7 +48,7 @@ class Batcher:
         self._reserved = 0  # rows of requests that are being prepared
         self._running: list[Batch] = []
         self._rows_per_s = 0.0
-        self._looking = False  # whether a look at the queue is due in this turn of the loop
+        self._scheduled = False  # whether `_dispatch` is called in this turn of the loop
         self._delay: asyncio.TimerHandle | None = None  # until a batch that waits for more must leave
         self._closing = False
         self._drained = asyncio.Event()
@@ -69,7 +69,7 @@ class Batcher:
         call = Call(items, now, deadline, loop.create_future(), span)
         for entry in call.entries:
             self._queue.add(entry)
-        self._look_soon(loop)
+        self._schedule(loop)
         timer = None if deadline is None else loop.call_later(deadline - now, self._expire, call)
         try:
             return await call.future
@@ -109,7 +109,7 @@ class Batcher:
         self._closing = True
         self._drained.clear()
         if self._queue or self._idle < self._instances:
-            self._look_soon(asyncio.get_running_loop())
+            self._schedule(asyncio.get_running_loop())
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._drained.wait()
@@ -138,30 +138,30 @@ class Batcher:
             record_dropped(call.span, waiting[0].arrived, monotonic())
         for batch in self._running:
             batch.cancel_if_unwanted()
-        self._settle()
+        self._note_drained()
 
-    def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         # Not at once: what arrives in the same turn of the loop shares the batch.
-        if self._idle and not self._looking:
-            self._looking = True
-            loop.call_soon(self._look)
+        if self._idle and not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._dispatch)
 
-    def _look(self) -> None:
-        self._looking = False
+    def _dispatch(self) -> None:
+        self._scheduled = False
         if self._delay is not None:
             self._delay.cancel()
             self._delay = None
         while self._idle and self._queue:
             delay_s = self._delay_s()
             if delay_s > 0:
-                self._delay = asyncio.get_running_loop().call_later(delay_s, self._look)
+                self._delay = asyncio.get_running_loop().call_later(delay_s, self._dispatch)
                 return
             before = len(self._queue)
             batch = self._queue.take(Call.wants_answer)
             self.statistics.dropped += before - len(self._queue) - len(batch)
             if batch:
                 self._start(batch)
-        self._settle()
+        self._note_drained()
 
     def _delay_s(self) -> float:
         if self._idle == self._instances or self._closing or self._queue.fills_a_batch:
@@ -188,7 +188,7 @@ class Batcher:
 
     def _work(self, loop: asyncio.AbstractEventLoop, batch: Batch) -> None:
         """In a thread."""
-        results = run_batch(self._run, batch.entries, batch.scope)
+        results = run_batch(self._run, batch.entries, batch.cancel)
         loop.call_soon_threadsafe(self._finish, batch, results)
 
     def _finish(self, batch: Batch, results: Sequence[Any]) -> None:
@@ -200,7 +200,7 @@ class Batcher:
         for entry, result in zip(batch.entries, results, strict=True):
             entry.owner.answer(entry.index, result)
         # After the answers, as a call that failed wants no more runs; before anyone who was answered goes on.
-        self._look()
+        self._dispatch()
         record_batch(batch.entries, results, batch.started, ended, self._named)
 
     def _give_up(self, after_s: float) -> None:
@@ -213,6 +213,6 @@ class Batcher:
                 call.future.set_exception(late)
             self._forget(call)
 
-    def _settle(self) -> None:
+    def _note_drained(self) -> None:
         if self._closing and not self._queue and self._idle == self._instances:
             self._drained.set()

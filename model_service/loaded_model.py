@@ -107,10 +107,10 @@ class LoadedModel:
         """Why it cannot answer any more: its process has died and does not start again. None while it can."""
         return self._engine.lost if isinstance(self._engine, ProcessEngine) else None
 
-    def look(self) -> None:
+    def revive(self) -> None:
         """Have its process started again where it has died while nothing ran."""
         if isinstance(self._engine, ProcessEngine):
-            self._engine.look()
+            self._engine.revive()
 
     @property
     def crashes(self) -> int:
@@ -197,8 +197,8 @@ class LoadedModel:
         return InferResponse(self.name, str(self.number), _choose_outputs(answer.outputs, request), answer.parameters)
 
     async def _alone(self, isolation: Isolation, request: InferRequest) -> InferResponse:
-        if request.put_aside is not None:
-            request.put_aside()
+        if request.send_interim is not None:
+            request.send_interim()
         answer = await isolation.infer(request)
         return InferResponse(self.name, str(self.number), answer.outputs, answer.parameters)
 
@@ -208,13 +208,13 @@ class LoadedModel:
             raise DeadlineExceeded
         return self._task.prepare(request)
 
-    def _run(self, items: Sequence[Item], scope: CancelToken) -> Sequence[Any]:
+    def _run(self, items: Sequence[Item], cancel: CancelToken) -> Sequence[Any]:
         """One batch, in a thread."""
         start = monotonic()
         inputs = self._task.collate(items)
         collated = monotonic()
         try:
-            outputs = self._engine.run(inputs, scope)
+            outputs = self._engine.run(inputs, cancel)
         finally:
             ran = monotonic()
             times = (collated, ran)

@@ -35,7 +35,7 @@ OVERDUE_AT_ONCE: Final = 1
 class Trials(Protocol):
     """Where trials that were passed are remembered."""
 
-    async def passed_trial(self, digest: str, runtime: str, processor: str) -> PassedTrial | None: ...
+    async def find_passed_trial(self, digest: str, runtime: str, processor: str) -> PassedTrial | None: ...
     async def remember_trial(self, digest: str, runtime: str, processor: str, alone: str | None) -> Any: ...
 
 
@@ -85,7 +85,7 @@ class Loading:
 
     async def find_passed_trial(self, version: DesiredVersion) -> PassedTrial | None:
         """Its trial under this runtime, on this kind of processor."""
-        return await self._passed.passed_trial(version.digest, runtime(version.manifest.runtime), processor())
+        return await self._passed.find_passed_trial(version.digest, runtime(version.manifest.runtime), processor())
 
     @asynccontextmanager
     async def _turn(self, slot: Slot, places: asyncio.Semaphore) -> AsyncIterator[None]:

@@ -28,7 +28,7 @@ UNUSED_ARTIFACT_S: Final = 3600.0
 class Registry(Trials, Failures, Protocol):
     """What a worker asks of the registry and tells it."""
 
-    async def desired(self) -> list[DesiredVersion]: ...
+    async def list_desired(self) -> list[DesiredVersion]: ...
     async def beat(
         self, replica_id: str, url: str, versions: dict[str, dict[str, Any]], *, settled: bool, draining: bool
     ) -> Any: ...
@@ -79,7 +79,7 @@ class Reconciler:
         while True:
             self._changed.clear()
             for model in self._models:
-                model.look()
+                model.revive()
             try:
                 await self.step()
             except Exception as error:
@@ -97,7 +97,7 @@ class Reconciler:
     async def step(self) -> None:
         """Ask what is wanted, begin to load and unload accordingly, beat. Loading goes on after it returns."""
         async with asyncio.timeout(self._settings.registry_timeout_s):
-            wanted = {version.version_id: version for version in await self._registry.desired()}
+            wanted = {version.version_id: version for version in await self._registry.list_desired()}
             await self._begin(wanted, await self._incomplete(wanted), monotonic())
             await self._beat()
             if monotonic() >= self._sweep_at:

@@ -17,7 +17,7 @@ from service.answers import send_error, send_inference, send_json
 from service.asgi import Headers, Receive, Scope, Send, deadline_of, headers_of, json_length
 from service.bodies import read_body
 from service.budget import Budget, Share
-from service.cancel_scope import CancelScope, say_later
+from service.cancel_scope import CancelScope, send_interim
 from service.exchange import Exchange
 from service.metrics_page import MetricsPage
 from service.offload import LARGE, run_in_thread_if_large
@@ -97,7 +97,7 @@ class Infer:
                 loaded = self._models.get(exchange.params["model"], exchange.params.get("version"))
                 deadline, length = deadline_of(headers, exchange.started), json_length(headers)
                 request = decode_request(exchange.body, length, loaded.name, None, deadline, self._limits.json)
-                request.put_aside = partial(say_later, scope)
+                request.send_interim = partial(send_interim, scope)
                 response = await loaded.infer(request)
             if size_of(response.outputs) > LARGE:
                 return exchange.serve_by_application(**{OUTCOME: (request, response)})
@@ -128,7 +128,7 @@ class Infer:
                 )
                 del body  # the tensors hold what is in it
                 request.suspect = _is_suspect(headers)
-                request.put_aside = partial(say_later, scope)
+                request.send_interim = partial(send_interim, scope)
                 request.span = record.span
                 response = await loaded.infer(request)
             if (size := size_of(response.outputs)) <= LARGE:

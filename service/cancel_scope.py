@@ -24,7 +24,7 @@ class ServerConnection(Protocol):
     turns: Turns
 
 
-def say_later(scope: Scope) -> None:
+def send_interim(scope: Scope) -> None:
     """Tell the client that its answer will take longer than usual, so that it does not give the worker up.
 
     By an interim answer with status 100, which is the one that all HTTP clients ignore.

@@ -166,7 +166,7 @@ class Registry:
                 await record(session, "retried", model, actor, number=number)
             return await self._view(session, row, version)
 
-    async def passed_trial(self, digest: str, runtime: str, processor: str) -> PassedTrial | None:
+    async def find_passed_trial(self, digest: str, runtime: str, processor: str) -> PassedTrial | None:
         """The trial in which the artifact was loaded under this runtime, on this kind of processor, and worked."""
         async with self._database.session(read_only=True) as session:
             trial = await session.get(Trial, (digest, runtime, processor))
@@ -231,7 +231,7 @@ class Registry:
             models = (await self._catalogue.present(session)).models
             return Snapshot(models=models, replicas=await heartbeats.all_replicas(session))
 
-    async def desired(self) -> list[DesiredVersion]:
+    async def list_desired(self) -> list[DesiredVersion]:
         """What every worker should have loaded: of enabled models, versions without a failure that an alias or a
         route names, or that stand in for one that failed or that no worker has loaded yet."""
         async with self._database.session(read_only=True) as session:

@@ -44,7 +44,8 @@ def decode_request(
     request_id = head.get("id")
     if request_id is not None and (not isinstance(request_id, str) or len(request_id) > MAX_NAME):
         raise InvalidInput(f"id must be a string of at most {MAX_NAME} characters")
-    # Cheaper than to look at every number; where a text says so, they are looked at in vain.
+    # To search the bytes is cheaper than to look at the type of every number. A text or a name that holds one of the
+    # words costs no more than that look.
     booleans = isinstance(body, memoryview) or b"true" in body or b"false" in body
     inputs = _tensors(head.get("inputs"), "inputs", blobs, limits, booleans)
     if not inputs:

@@ -21,7 +21,7 @@ class InferRequest:
     """`outputs` is empty where the client wants them all. `deadline` is a `time.monotonic()` in this process.
 
     A `suspect` was under way when the process that computed it died, so it is computed where that harms nobody; that
-    takes longer than the model does, and `put_aside` is called before it begins.
+    takes longer than the model does, and `send_interim` is called before it begins.
     `span` is there where the request's trace is recorded; `trace_headers` are header lines for whoever is asked on its
     behalf, with the trace that the client named.
     """
@@ -35,7 +35,7 @@ class InferRequest:
     binary_output: bool = False
     deadline: float | None = None
     suspect: bool = False
-    put_aside: Callable[[], None] | None = None
+    send_interim: Callable[[], None] | None = None
     span: Span | None = None
     trace_headers: bytes = b""
 

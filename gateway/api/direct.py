@@ -66,7 +66,7 @@ class DirectRequest:
     def begin(self) -> None:
         """Answer the request, or have it answered later, or hand it over."""
         try:
-            found = self._look()
+            found = self._find_answer()
         except Exception as error:
             return self._hand_over(error)
         if isinstance(found, Answer):
@@ -76,7 +76,7 @@ class DirectRequest:
         else:
             self._hand_over()
 
-    def _look(self) -> Answer | Member | None:
+    def _find_answer(self) -> Answer | Member | None:
         """The answer, or a place among those that are computed together, or None. Raises ServingError."""
         endpoint, exchange = self._endpoint, self._exchange
         headers, limits = exchange.headers, endpoint.limits

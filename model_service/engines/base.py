@@ -55,10 +55,10 @@ class Engine(Protocol):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
-    def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
+    def run(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
         """Every output for `inputs`, whose first dimension is the batch. Blocks; several threads may call it at once.
 
-        Ends soon after `scope` is cancelled, with EngineError. Raises EngineError where the runtime refuses the input.
+        Ends soon after `cancel` is cancelled, with EngineError. Raises EngineError where the runtime refuses the input.
         """
         ...
 

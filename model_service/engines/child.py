@@ -32,18 +32,18 @@ class Channel:
         self._folder = folder
         self._connection = connection
         self._run = 0
-        self._scope = CancelToken()
+        self._cancel = CancelToken()
         self._stopped = 0  # the last run that was to end; it may not have come yet
 
     def serve(self) -> None:
         while True:
             run, _, inputs = receive(self._connection)
-            self._scope = CancelToken()
+            self._cancel = CancelToken()
             self._run = run
             if self._stopped >= run:
-                self._scope.cancel()
+                self._cancel.cancel()
             try:
-                about, outputs = None, self._engine.run(inputs, self._scope)
+                about, outputs = None, self._engine.run(inputs, self._cancel)
             except Exception as error:
                 about, outputs = describe(error, self._folder), {}
             del inputs
@@ -52,7 +52,7 @@ class Channel:
     def stop(self, run: int) -> None:
         self._stopped = run
         if self._run == run:
-            self._scope.cancel()
+            self._cancel.cancel()
 
 
 def main() -> None:

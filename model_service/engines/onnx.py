@@ -77,7 +77,7 @@ class OnnxEngine:
         self._output_names = [spec.name for spec in self.outputs]
         self._run_options = onnxruntime.RunOptions
 
-    def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
+    def run(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
         if self._session is None:
             raise EngineError("the engine is closed")
         options = self._run_options()
@@ -87,7 +87,7 @@ class OnnxEngine:
 
         try:
             feeds = {name: _to_runtime(array) for name, array in inputs.items()}
-            with (scope or CancelToken()).stopping(stop):
+            with (cancel or CancelToken()).stopping(stop):
                 values = self._session.run(self._output_names, feeds, options)
         except Exception as error:
             raise self._failure("ONNX Runtime", error) from error

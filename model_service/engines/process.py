@@ -80,7 +80,7 @@ class ProcessEngine:
         child = self._child
         return None if child is None else child.pid
 
-    def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
+    def run(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
         child = self._child or self._ensure_started()
         run, (number, channel) = next(self._runs), child.idle.pop()
         late: Timer | None = None
@@ -95,7 +95,7 @@ class ProcessEngine:
             late.start()
 
         try:
-            with (scope or CancelToken()).stopping(stop):
+            with (cancel or CancelToken()).stopping(stop):
                 send(channel, run, None, inputs)
                 _, failure, outputs = receive(channel)
         except Closed:
@@ -108,7 +108,7 @@ class ProcessEngine:
             raise restore(failure)
         return outputs
 
-    def look(self) -> None:
+    def revive(self) -> None:
         """Have the process started again where it has died while nothing ran, so that no request has to wait for it."""
         child = self._child
         if child is not None and child.has_ended:

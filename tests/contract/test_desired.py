@@ -11,7 +11,7 @@ from tests.contract.manifests import manifest
 
 
 async def desired(registry: Registry) -> list[tuple[str, int]]:
-    return [(version.model, version.number) for version in await registry.desired()]
+    return [(version.model, version.number) for version in await registry.list_desired()]
 
 
 async def test_workers_load_what_an_alias_or_a_route_names_and_nothing_else(three: Registry) -> None:
@@ -22,7 +22,7 @@ async def test_workers_load_what_an_alias_or_a_route_names_and_nothing_else(thre
     assert await desired(three) == [("another", 1), ("digits", 1), ("digits", 2), ("digits", 3)]
     await three.set_route("digits", None)
     assert await desired(three) == [("another", 1), ("digits", 1), ("digits", 2)]
-    version = (await three.desired())[2]
+    version = (await three.list_desired())[2]
     assert (version.digest, version.manifest) == (manifest("second").digest, manifest("second"))
 
 
@@ -35,7 +35,7 @@ async def test_workers_load_nothing_of_a_disabled_model(three: Registry) -> None
 
 
 async def test_a_failed_version_is_not_loaded_until_it_is_retried(three: Registry) -> None:
-    version = (await three.desired())[0]
+    version = (await three.list_desired())[0]
     await three.mark_failed(version.version_id, "signal 11\0 in the graph")
     await three.mark_failed(version.version_id, "a second worker's reason")
     assert await desired(three) == []
@@ -85,12 +85,12 @@ async def test_a_version_removed_meanwhile_cannot_fail(three: Registry) -> None:
 async def test_a_trial_counts_for_its_artifact_runtime_and_processor_only(registry: Registry, other: Registry) -> None:
     digest = manifest().digest
     await asyncio.gather(*(each.remember_trial(digest, "ort 1.32", "x86") for each in (registry, other) * 3))
-    assert await registry.passed_trial(digest, "ort 1.32", "x86") == PassedTrial(None)
-    assert await registry.passed_trial(digest, "ort 1.33", "x86") is None
-    assert await registry.passed_trial(digest, "ort 1.32", "arm") is None
-    assert await registry.passed_trial("0" * 64, "ort 1.32", "x86") is None
+    assert await registry.find_passed_trial(digest, "ort 1.32", "x86") == PassedTrial(None)
+    assert await registry.find_passed_trial(digest, "ort 1.33", "x86") is None
+    assert await registry.find_passed_trial(digest, "ort 1.32", "arm") is None
+    assert await registry.find_passed_trial("0" * 64, "ort 1.32", "x86") is None
 
 
 async def test_what_a_trial_found_out_about_rows_is_remembered(registry: Registry, other: Registry) -> None:
     await registry.remember_trial("f" * 64, "ort 1.32", "x86", "output 'y'\0 is off by 3")
-    assert await other.passed_trial("f" * 64, "ort 1.32", "x86") == PassedTrial("output 'y' is off by 3")
+    assert await other.find_passed_trial("f" * 64, "ort 1.32", "x86") == PassedTrial("output 'y' is off by 3")

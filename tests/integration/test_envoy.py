@@ -150,8 +150,8 @@ async def test_workers_share_the_load(balanced: Balanced) -> None:
 
     for worker in balanced.workers:
         worker.answer = compute
-    # Few clients that go on asking: Envoy counts a request as its worker's only once it has a connection, so a burst that
-    # opens all of them at once is spread by chance.
+    # Few clients that go on asking: Envoy counts a request as its worker's only once it has a connection, so a burst
+    # that opens all of them at once is spread by chance.
     await asyncio.gather(*(balanced.ask(20) for _ in range(9)))
     assert min(worker.asked for worker in balanced.workers) >= 40
 

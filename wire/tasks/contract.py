@@ -96,8 +96,9 @@ class Contract:
     body_answer: ClassVar[Schema] = {}
     example: ClassVar[Any] = None  # of `inputs`
 
-    # The training backend measures what a version answers that serves: as the graph's tensors, or where it takes text
-    comparable: ClassVar[bool] = False  # row by row, by `prediction`
+    # Whether the training backend can compare a new version's answers with those of the one that serves, row by row by
+    # `prediction`. Of a graph's bare tensors it always can.
+    comparable: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.reads: Final = frozenset(parameter.name for parameter in self.parameters)

@@ -19,7 +19,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Request:
-    scope: str
+    tenant: str
     digest: str
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
@@ -27,12 +27,12 @@ class Request:
 
     @property
     def key(self) -> bytes:
-        return cache_key(self.scope, self.digest, self.inputs, self.outputs, self.parameters)
+        return cache_key(self.tenant, self.digest, self.inputs, self.outputs, self.parameters)
 
     @property
     def meaning(self) -> tuple[Any, ...]:
         by_name = sorted(self.inputs, key=lambda tensor: tensor.name)
-        return self.scope, self.digest, by_name, self.outputs, json.dumps(self.parameters, sort_keys=True)
+        return self.tenant, self.digest, by_name, self.outputs, json.dumps(self.parameters, sort_keys=True)
 
 
 # Few letters and short words: what one part ends with is often what the next begins with, and equal requests come up.
@@ -47,7 +47,7 @@ inputs = st.builds(
 )
 requests = st.builds(
     Request,
-    scope=words,
+    tenant=words,
     digest=words,
     inputs=st.lists(inputs, max_size=2, unique_by=lambda tensor: tensor.name).map(tuple),
     outputs=st.lists(words, max_size=2).map(tuple),
@@ -55,7 +55,7 @@ requests = st.builds(
 )
 
 REQUEST = Request(
-    scope="tenant",
+    tenant="tenant",
     digest="sha256:ab",
     inputs=(Input("x", "FP32", (1, 2), b"12345678"), Input("y", "INT8", (2,), b"ab")),
     outputs=("p", "q"),
@@ -81,8 +81,8 @@ def test_the_order_of_inputs_and_parameters_does_not_matter(request_: Request, r
 @pytest.mark.parametrize(
     "other",
     [
-        replace(REQUEST, scope="tenant2"),
-        replace(REQUEST, scope="tenantsha256:ab", digest=""),
+        replace(REQUEST, tenant="tenant2"),
+        replace(REQUEST, tenant="tenantsha256:ab", digest=""),
         replace(REQUEST, digest="sha256:ac"),
         replace(REQUEST, inputs=(X,)),
         replace(REQUEST, inputs=(replace(X, name="z"), Y)),

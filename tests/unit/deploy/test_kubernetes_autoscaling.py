@@ -28,7 +28,7 @@ async def components(tmp_path: Path) -> AsyncIterator[Components]:
     storage = StorageSettings(database_url=f"sqlite+aiosqlite:///{tmp_path}/registry.db", artifacts_url=str(tmp_path))
     components = compose(GatewaySettings(), storage, CacheSettings())
     yield components
-    await components.cache.close()
+    await components.gateway.cache.close()
     await components.database.close()
 
 

@@ -168,7 +168,7 @@ async def test_a_failed_version_is_tried_again_when_asked(app: Application) -> N
     assert (await app.client.get("/admin/models/m")).json()["versions"][0]["failure"] == "it does not load"
     answer = await app.client.post("/admin/models/m/versions/1/retry")
     assert answer.json()["failure"] is None
-    assert [desired.number for desired in await app.components.registry.desired()] == [1]
+    assert [desired.number for desired in await app.components.registry.list_desired()] == [1]
 
 
 async def test_a_version_in_use_stays_and_others_go(app: Application) -> None:

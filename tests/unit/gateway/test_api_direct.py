@@ -16,7 +16,6 @@ from cache.settings import CacheSettings, open_cache
 from gateway.admission import Admission
 from gateway.api import oip
 from gateway.api.endpoint import InferenceEndpoint
-from gateway.coalescing import Coalescer
 from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.pipeline import Gateway
@@ -71,8 +70,7 @@ async def platform(ttl_s: int = 0, places: int = 64) -> AsyncIterator[Platform]:
     route = table.models["m"]
     target = replace(route.resolve(None), cache_ttl_s=ttl_s, slots=1)
     membership.table = replace(table, models={"m": replace(route, shares=((1.0, target),))})
-    coalescer = Coalescer(workers)
-    gateway = Gateway(membership, coalescer, open_cache(CacheSettings(redis_url=None)), None, coalescer)
+    gateway = Gateway(membership, workers, open_cache(CacheSettings(redis_url=None)))
     limits = Limits(Admission(places), 1000, 60.0, 60.0, Budget(1 << 20))
     requests = RequestLog(GatewaySettings(log_sample=1))
     endpoint = InferenceEndpoint("oip", oip.decode, gateway, metrics=Metrics(), requests=requests, limits=limits)

@@ -85,7 +85,7 @@ async def test_siblings_read_the_registry_before_what_was_read_counts() -> None:
         await other.read()
         counted.append((one.table.loaded, other.table.loaded))
 
-    one.tell_siblings = look
+    one.have_siblings_read = look
     await one.refresh()
     assert counted == [(False, True)]
     assert holders(one) == holders(other) == ["a"]
@@ -100,7 +100,7 @@ async def test_what_was_read_earlier_is_not_stored_later() -> None:
         passed.set()
         await go_on.wait()
 
-    members.tell_siblings = wait
+    members.have_siblings_read = wait
     slow = asyncio.create_task(members.refresh())
     await passed.wait()
     registry.replicas = (replica("b", 1),)

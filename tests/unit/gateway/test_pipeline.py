@@ -90,8 +90,8 @@ async def test_other_outputs_parameters_and_tenants_are_other_answers() -> None:
     plain, outputs, parameters = request(), request(), request()
     outputs.outputs = (RequestedOutput("x"),)
     parameters.parameters = {"top_k": 1}
-    for asked, scope in ((plain, ""), (outputs, ""), (parameters, ""), (plain, "tenant")):
-        assert (await platform.infer(asked, scope=scope)).cache == "miss"
+    for asked, tenant in ((plain, ""), (outputs, ""), (parameters, ""), (plain, "tenant")):
+        assert (await platform.infer(asked, tenant=tenant)).cache == "miss"
     assert workers.calls == 4
 
 

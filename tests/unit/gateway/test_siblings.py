@@ -106,7 +106,7 @@ async def test_a_sibling_that_hangs_holds_nobody_up_for_long(begin: Begin, tmp_p
     try:
         async with asyncio.timeout(20):
             assert await one.says("requests_total") == 3
-            await one.siblings.look()
+            await one.siblings.have_read()
     finally:
         hangs.close()
         for writer in asked:
@@ -115,7 +115,7 @@ async def test_a_sibling_that_hangs_holds_nobody_up_for_long(begin: Begin, tmp_p
 
 async def test_whoever_reads_the_registry_has_the_others_read_it(begin: Begin) -> None:
     one, other = await begin(1), await begin(2)
-    await one.siblings.look()
+    await one.siblings.have_read()
     assert (one.looked, other.looked) == (0, 1)
     await one.siblings.check()
     assert (one.checked, other.checked) == (0, 1)
@@ -132,6 +132,6 @@ async def test_a_gateway_alone_tells_what_it_counts_itself() -> None:
     alone = Process(None)
     await alone.siblings.open()
     alone.requests.labels("m").inc(2)
-    await alone.siblings.look()
+    await alone.siblings.have_read()
     assert await alone.says("requests_total") == 2
     await alone.siblings.close()

@@ -145,7 +145,7 @@ async def test_who_joins_a_computation_is_linked_to_whose_it_is(tmp_path: Path, 
         leader = asyncio.create_task(ask(app, 1.0))
         await until(lambda: asked.heads)
         joins = [asyncio.create_task(ask(app, 1.0)) for _ in range(2)]
-        await until(lambda: app.components.cache.stats.joins == 2)
+        await until(lambda: app.components.gateway.cache.stats.joins == 2)
         let_go.set()
         await asyncio.gather(leader, *joins)
     first = next(span for span in recording.all(ROUTE) if "balance" in recording.of(span))

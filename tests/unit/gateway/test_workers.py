@@ -193,13 +193,13 @@ async def test_a_replica_that_is_silent_for_longer_than_the_model_takes_is_given
 async def test_a_replica_that_says_that_it_takes_longer_is_waited_for(start: Start) -> None:
     asked: list[bytes] = []
 
-    async def put_aside(reader: StreamReader, writer: StreamWriter) -> None:
+    async def take_longer(reader: StreamReader, writer: StreamWriter) -> None:
         asked.append(await read_request(reader))
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         await asyncio.sleep(1)
         writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{"outputs":[]}')
 
-    workers, there = await warmed_up(start, put_aside, echo)
+    workers, there = await warmed_up(start, take_longer, echo)
     usual_s = workers._paces[there.digest].limit_s(1)
     assert (await workers.infer(there, request())).outputs == ()
     assert len(asked) == 1

@@ -39,7 +39,7 @@ class Negating:
         self._gates = list(gates)
         self._bad = bad
 
-    def __call__(self, items: Sequence[Item], scope: CancelToken) -> Sequence[int]:
+    def __call__(self, items: Sequence[Item], cancel: CancelToken) -> Sequence[int]:
         numbers = [int(item.features["number"]) for item in items]
         self.batches.append(numbers)
         if self._gates:
@@ -62,7 +62,7 @@ class Multiplying:
         self.closed = False
         self.close_error: Exception | None = None
 
-    def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
+    def run(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
         self.runs += 1
         if self.gate is not None:
             assert self.gate.wait(30)

@@ -66,11 +66,11 @@ async def test_who_left_meanwhile_gets_no_second_run() -> None:
 
 async def test_an_engine_that_gives_too_few_results_fails() -> None:
     with pytest.raises(EngineFailed, match="0 results for 1 items"):
-        await answer(batcher(lambda items, scope: []), 1)
+        await answer(batcher(lambda items, cancel: []), 1)
 
 
 async def test_what_an_engine_raises_becomes_an_error_that_says_so() -> None:
-    def run(items: Sequence[Item], scope: CancelToken) -> list[int]:
+    def run(items: Sequence[Item], cancel: CancelToken) -> list[int]:
         raise ValueError("no such row")
 
     with pytest.raises(EngineFailed, match="no such row"):

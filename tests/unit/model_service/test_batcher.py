@@ -112,7 +112,7 @@ def test_every_call_gets_its_own_results_in_their_order(
 ) -> None:
     sizes: list[int] = []
 
-    def run(items: Sequence[Item], scope: CancelToken) -> list[int]:
+    def run(items: Sequence[Item], cancel: CancelToken) -> list[int]:
         sizes.append(sum(item.rows for item in items))
         return [-int(item.features["number"]) for item in items]
 

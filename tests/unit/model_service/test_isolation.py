@@ -90,7 +90,7 @@ async def test_whoever_waits_for_a_suspect_is_told_that_it_takes_longer(model: L
 
     def ask(name: str, a: int, b: int) -> InferRequest:
         request = divide(a, b)
-        request.put_aside = lambda: told.append(name)
+        request.send_interim = lambda: told.append(name)
         return request
 
     await model.infer(ask("harmless", 8, 2))

@@ -39,7 +39,7 @@ def column(tensor: Tensor) -> list[float]:
 
 async def test_a_graph_that_takes_no_input_without_elements_is_no_fault_of_the_servers() -> None:
     class Picky(Multiplying):
-        def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
+        def run(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
             if not inputs["x"].size:
                 raise EngineError("nothing came")
             return super().run(inputs)

@@ -38,12 +38,12 @@ def wait_until(condition: Callable[[], object]) -> None:
         sleep(0.005)
 
 
-def in_vain(engine: ProcessEngine, times: int, error: type[Exception], scope: CancelToken | None = None) -> Thread:
+def in_vain(engine: ProcessEngine, times: int, error: type[Exception], cancel: CancelToken | None = None) -> Thread:
     """A thread, not started yet, in which a run ends in `error`."""
 
     def run() -> None:
         with pytest.raises(error):
-            engine.run({"times": np.array(times)}, scope)
+            engine.run({"times": np.array(times)}, cancel)
 
     return Thread(target=run)
 
@@ -111,12 +111,12 @@ def test_what_the_graph_refuses_is_an_error_and_no_crash(tmp_path: Path, opened:
 
 
 def test_a_run_without_an_end_ends_when_it_is_cancelled_and_its_process_goes_on(tmp_path: Path, opened: Open) -> None:
-    engine, scope = opened(looping(tmp_path)), CancelToken()
+    engine, cancel = opened(looping(tmp_path)), CancelToken()
     pid = engine.pid
-    running = in_vain(engine, 2**62, EngineError, scope)
+    running = in_vain(engine, 2**62, EngineError, cancel)
     running.start()
     sleep(0.1)
-    scope.cancel()
+    cancel.cancel()
     running.join(30)
     assert not running.is_alive()
     assert engine.run({"times": np.array(3)})["y"].item() == 3
@@ -124,19 +124,19 @@ def test_a_run_without_an_end_ends_when_it_is_cancelled_and_its_process_goes_on(
 
 
 def test_what_is_cancelled_before_it_begins_ends_as_well(tmp_path: Path, opened: Open) -> None:
-    engine, scope = opened(looping(tmp_path)), CancelToken()
-    scope.cancel()
+    engine, cancel = opened(looping(tmp_path)), CancelToken()
+    cancel.cancel()
     with pytest.raises(EngineError):
-        engine.run({"times": np.array(2**62)}, scope)
+        engine.run({"times": np.array(2**62)}, cancel)
 
 
 def test_what_does_not_end_is_ended_with_its_process(tmp_path: Path, opened: Open) -> None:
-    engine, scope = opened(looping(tmp_path)), CancelToken()
+    engine, cancel = opened(looping(tmp_path)), CancelToken()
     stop(engine)  # as deaf as an operator that runs for hours
-    running = in_vain(engine, 1, EngineCrashed, scope)
+    running = in_vain(engine, 1, EngineCrashed, cancel)
     running.start()
     sleep(0.05)
-    scope.cancel()
+    cancel.cancel()
     running.join(30)
     assert not running.is_alive()
     assert engine.died_of == "was ended, as a run that nobody waited for any more did not end"
@@ -210,7 +210,7 @@ def test_a_process_that_dies_while_nothing_runs_is_started_again_before_a_reques
     os.kill(first, signal.SIGKILL)
 
     def started_again() -> bool:
-        engine.look()
+        engine.revive()
         return engine.pid not in (first, None)
 
     wait_until(started_again)

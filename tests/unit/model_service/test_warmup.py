@@ -24,7 +24,7 @@ class Recording:
         self.seen: list[Any] = []
         self._error = error
 
-    def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
+    def run(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
         self.seen.append(inputs["x"])
         if self._error is not None:
             raise EngineError(self._error)

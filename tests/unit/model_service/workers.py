@@ -33,7 +33,7 @@ class FakeRegistry:
         self.passed: dict[str, PassedTrial] = {}
         self.others: list[ReplicaView] = []
 
-    async def desired(self) -> list[DesiredVersion]:
+    async def list_desired(self) -> list[DesiredVersion]:
         if self.away:
             raise ConnectionError("the database is away")
         return [wanted for wanted in self.wanted if wanted.version_id not in self.failures]
@@ -55,7 +55,7 @@ class FakeRegistry:
     async def replicas(self) -> list[ReplicaView]:
         return self.others
 
-    async def passed_trial(self, digest: str, runtime: str, processor: str) -> PassedTrial | None:
+    async def find_passed_trial(self, digest: str, runtime: str, processor: str) -> PassedTrial | None:
         return self.passed.get(digest)
 
     async def remember_trial(self, digest: str, runtime: str, processor: str, alone: str | None) -> None:

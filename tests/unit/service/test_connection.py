@@ -9,7 +9,7 @@ import pytest_asyncio
 from service.answers import send_answer
 from service.asgi import Receive, Scope, Send, headers_of
 from service.bodies import read_body
-from service.cancel_scope import say_later
+from service.cancel_scope import send_interim
 from tests.unit.service.echo import LIMIT, WAYS, echo, echo_by, serving
 from tests.unit.service.raw_http import LAST, ask, read_answer, refused
 from tests.unit.service.streams import BODY, NGHTTP, NGHTTP_UPGRADE, STREAMS
@@ -207,7 +207,7 @@ async def test_requests_without_end_wait_as_bytes_and_are_answered_in_their_orde
 
 async def test_who_waits_for_long_is_told_so_before_the_answer() -> None:
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        say_later(scope)
+        send_interim(scope)
         await asyncio.sleep(0.05)
         await echo(scope, receive, send)
 

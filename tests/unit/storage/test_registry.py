@@ -61,7 +61,7 @@ async def test_models_are_read_again_only_once_one_has_changed_and_many_cost_as_
         changed = await registry.snapshot()
         asked.append(len(queries()))
         assert await registry.snapshot() == changed
-        assert len(await registry.desired()) == len(changed.models) == i + 1
+        assert len(await registry.list_desired()) == len(changed.models) == i + 1
         assert len(queries()) == 3
     assert set(asked) == {8}
 

@@ -15,7 +15,7 @@ class Abacus:
         except ValueError as error:
             raise EngineError(f"{file.name} holds no number") from error
 
-    def run(self, inputs: Arrays, scope: CancelToken | None = None) -> Arrays:
+    def run(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
         return {self.outputs[0].name: inputs[self.inputs[0].name] * self._factor}
 
     def close(self) -> None:
