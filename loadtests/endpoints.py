@@ -20,8 +20,8 @@ from loadtests.models import overhead_folder
 from loadtests.payloads import items
 from loadtests.payloads import oip as dialect
 from loadtests.platform import artifact
-from model_service.loaded_model import LoadedModel
 from model_service.models import Models
+from model_service.opening import open_here
 from model_service.routes import Infer
 from model_service.routes import Limits as WorkerLimits
 from service.asgi import Headers
@@ -92,7 +92,7 @@ def gateway_endpoint(tracer: Tracer) -> Endpoint:
 def worker_endpoint(tracer: Tracer, headers: Headers) -> Endpoint:
     """Of a worker that has the small model of random weights loaded."""
     models = Models()
-    models.add(LoadedModel.open(MODEL, 1, artifact(MODEL).manifest, overhead_folder(), threads=1))
+    models.add(open_here(MODEL, 1, artifact(MODEL).manifest, overhead_folder(), threads=1))
     return Endpoint(Infer(models, WorkerLimits(MAX_BODY_BYTES), tracer, "/v2/models/{model}/infer"), headers, _body())
 
 

@@ -16,7 +16,7 @@ import tokenizers  # noqa: F401
 
 from loadtests.processes import resident_mb
 from model_service import memory
-from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 from model_service.warmup import warm_up
 from storage.manifest import Manifest
 
@@ -29,7 +29,7 @@ async def reload(folder: Path, rounds: int) -> list[float]:
     resident = [resident_mb(os.getpid())]
     for _ in range(rounds):
         model = await asyncio.to_thread(
-            LoadedModel.open, manifest.name, 1, manifest, folder, threads=len(os.sched_getaffinity(0))
+            open_here, manifest.name, 1, manifest, folder, threads=len(os.sched_getaffinity(0))
         )
         await warm_up(model, folder)
         await model.close()

@@ -17,6 +17,7 @@ from typing import Any
 from model_service.engines.failures import describe
 from model_service.engines.frames import Closed, as_arrays, as_body, receive, send
 from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 from storage.manifest import Manifest
 from wire.codec import decode_request, encode_response
 from wire.errors import ServingError
@@ -50,7 +51,7 @@ def main() -> None:
     _, about, _ = receive(connection)
     manifest = Manifest.model_validate(about)
     try:
-        model = LoadedModel.open(manifest.name, 1, manifest, options.folder, threads=options.threads)
+        model = open_here(manifest.name, 1, manifest, options.folder, threads=options.threads)
     except Exception as error:  # whatever it is, it is the reason that people will read
         send(connection, 0, describe(error, options.folder), {})
         return

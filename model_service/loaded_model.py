@@ -9,7 +9,7 @@ from typing import Any, Final
 from model_service.batcher import Batcher
 from model_service.engines.base import Engine
 from model_service.engines.cancel import CancelToken
-from model_service.engines.process import START_S, ProcessEngine
+from model_service.engines.process import ProcessEngine
 from model_service.isolation import Isolation
 from model_service.statistics import Statistics
 from model_service.tasks.base import Item, Task
@@ -59,42 +59,6 @@ class LoadedModel:
             statistics=self.statistics,
             named=self.named,
         )
-
-    @classmethod
-    def open(cls, name: str, number: int, manifest: Manifest, folder: Path, *, threads: int) -> "LoadedModel":
-        """Load the artifact in `folder`, whose engine instances share `threads` threads, into this process. Blocks.
-
-        Raises EngineError, and what the task raises where its files are wrong.
-        """
-        # Imported here, as a worker does without ONNX Runtime's memory.
-        from model_service.engines.open import open_engine
-
-        return cls._open(
-            name, number, manifest, folder, open_engine(manifest, folder, threads=_each(threads, manifest))
-        )
-
-    @classmethod
-    def open_isolated(
-        cls, name: str, number: int, manifest: Manifest, folder: Path, *, threads: int, start_s: float = START_S
-    ) -> "LoadedModel":
-        """As `open`, with the engine in a process of its own, and suspects in another, each loaded within `start_s`."""
-        threads = _each(threads, manifest)
-        refusals = Refusals()
-        isolation = Isolation(manifest, folder, threads=threads, refusals=refusals, start_s=start_s)
-        engine = ProcessEngine(manifest, folder, threads=threads, start_s=start_s)
-        return cls._open(name, number, manifest, folder, engine, isolation, refusals)
-
-    @classmethod
-    def _open(
-        cls, name: str, number: int, manifest: Manifest, folder: Path, engine: Engine, *apart: Any
-    ) -> "LoadedModel":
-        from model_service.tasks.open import open_task  # with the tokenizers' memory
-
-        try:
-            return cls(name, number, manifest, engine, open_task(manifest, folder, engine), *apart)
-        except BaseException:
-            engine.close()
-            raise
 
     def rows_depend(self, folder: Path, deadline: float) -> str | None:
         """See `invariance.rows_depend`. Blocks."""
@@ -224,11 +188,6 @@ class LoadedModel:
         rows = sum([item.rows for item in items])
         self.statistics.ran(len(items), rows, collated - start, ran - collated, monotonic() - ran)
         return results
-
-
-def _each(threads: int, manifest: Manifest) -> int:
-    """The threads of one of the engine's instances."""
-    return max(1, threads // manifest.engine.instances)
 
 
 def _choose_outputs(outputs: list[Tensor], request: InferRequest) -> tuple[Tensor, ...]:

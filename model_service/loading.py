@@ -49,7 +49,7 @@ class Loading:
     """Loads versions, each in its turn: what has passed its trial before does not wait for trials.
 
     No trial begins before `settled`, as it may burn a core for as long as it is let: what served before comes first.
-    `trial` and `open_model` are `run_trial` and `LoadedModel.open_isolated`, or what a test has in their place.
+    `trial` and `open_model` are `run_trial` and `open_isolated`, or what a test has in their place.
     """
 
     def __init__(

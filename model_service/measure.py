@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 from storage.manifest import Manifest
 from wire.codec import decode_request
 from wire.messages import InferRequest
@@ -65,7 +66,7 @@ def main() -> None:
     requests = [decode_request(orjson.dumps(request), None, manifest.name, None) for request in asked]
 
     async def run() -> dict[str, float]:
-        model = LoadedModel.open(manifest.name, 1, manifest, options.folder, threads=options.threads)
+        model = open_here(manifest.name, 1, manifest, options.folder, threads=options.threads)
         try:
             return await measure(model, requests, options.seconds, options.in_flight)
         finally:

@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol
 
 from model_service import artifact_cache
 from model_service.lifecycle import Failures, Lifecycle
-from model_service.loaded_model import LoadedModel
 from model_service.loading import Artifacts, Loading, Open, Trial, Trials
 from model_service.models import Models
+from model_service.opening import open_isolated
 from model_service.settings import WorkerSettings
 from model_service.slots import Slot
 from model_service.trial import run_trial
@@ -53,7 +53,7 @@ class Reconciler:
         replica_id: str,
         url: str,
         trial: Trial = run_trial,
-        open_model: Open = LoadedModel.open_isolated,
+        open_model: Open = open_isolated,
     ) -> None:
         self._registry = registry
         self.settled = asyncio.Event()

@@ -31,6 +31,7 @@ from wire.engines import engine_named
 
 if TYPE_CHECKING:
     from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 
 # What the process says before it asks of a graph what nobody has asked of it.
 COMPARING: Final = b"comparing rows"
@@ -171,18 +172,17 @@ def _judge_signal(name: str, err: bytes) -> NoReturn:
 
 
 async def _load(manifest: Manifest, folder: Path, threads: int, timeout_s: float, rows: bool) -> dict[str, Any]:
-    from model_service.loaded_model import LoadedModel
     from model_service.warmup import warm_up
 
     started = monotonic()
     alone = None
     try:
-        model = LoadedModel.open(manifest.name, 1, manifest, folder, threads=threads)
+        model = open_here(manifest.name, 1, manifest, folder, threads=threads)
         if rows and manifest.batching.max_rows > 1:
             alone = await _compare(model, folder, (timeout_s - (monotonic() - started)) / 2)
         if alone is not None:
             await model.close()
-            model = LoadedModel.open(manifest.name, 1, manifest.alone(alone), folder, threads=threads)
+            model = open_here(manifest.name, 1, manifest.alone(alone), folder, threads=threads)
         await warm_up(model, folder)
     except Exception as error:  # whatever a graph and a runtime come up with is the reason that people will read
         return {**describe(error, folder), "machine": machine_at_fault(error), "lacking": machine_lacks(error)}

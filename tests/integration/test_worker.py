@@ -308,7 +308,7 @@ ROUNDS = """
 import asyncio, sys
 from pathlib import Path
 from model_service import memory
-from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 from model_service.warmup import warm_up
 from storage.manifest import Manifest
 
@@ -320,7 +320,7 @@ def resident():
 
 async def main():
     for number in range(int(sys.argv[2])):
-        model = LoadedModel.open("minilm", number, manifest, folder, threads=2)
+        model = open_here("minilm", number, manifest, folder, threads=2)
         await warm_up(model, folder)
         await model.close()
         del model

@@ -13,6 +13,7 @@ import pytest
 
 from model_service import golden
 from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 from storage.manifest import Manifest
 from training.demo import sentiment
 from training.demo.sentiment import Example
@@ -51,7 +52,7 @@ def manifest(folder: Path) -> Manifest:
 @pytest.fixture
 async def model(folder: Path, manifest: Manifest) -> AsyncIterator[LoadedModel]:
     """The artifact as a worker loads it."""
-    model = LoadedModel.open("sentiment", 1, manifest, folder, threads=1)
+    model = open_here("sentiment", 1, manifest, folder, threads=1)
     yield model
     await model.close()
 

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from model_service.golden import GoldenMismatch, check, difference, read
 from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 from tests.unit.model_service.graphs import manifest, save_graph
 from wire.tensors import Tensor, bytes_tensor, from_json
 
@@ -23,7 +24,7 @@ def doubling(tmp_path: Path) -> LoadedModel:
     row = ("n", 2)
     add = helper.make_node("Add", ["x", "x"], ["y"])
     save_graph(tmp_path / "model.onnx", [add], [("x", TensorProto.FLOAT, row)], [("y", TensorProto.FLOAT, row)])
-    return LoadedModel.open("small", 1, manifest(), tmp_path, threads=1)
+    return open_here("small", 1, manifest(), tmp_path, threads=1)
 
 
 def golden_file(folder: Path, *cases: tuple[list[float], list[float]], **more: Any) -> Path:

@@ -14,6 +14,7 @@ import pytest
 from model_service.engines.process import ProcessEngine
 from model_service.isolation import Isolation
 from model_service.loaded_model import LoadedModel
+from model_service.opening import open_isolated
 from storage.manifest import Manifest
 from tests.unit.model_service.crashes import LOWEST, dividing, hang_at_load, looping
 from tests.unit.model_service.engines import until
@@ -36,13 +37,13 @@ async def quotient(model: LoadedModel, a: int, b: int) -> int:
     return int(np.frombuffer((await model.infer(divide(a, b))).outputs[0].data, np.int32).item())
 
 
-def open_isolated(described: Manifest, folder: Path) -> LoadedModel:
-    return LoadedModel.open_isolated("small", 3, described, folder, threads=1)
+def opened(described: Manifest, folder: Path) -> LoadedModel:
+    return open_isolated("small", 3, described, folder, threads=1)
 
 
 @pytest.fixture
 async def model(tmp_path: Path) -> AsyncIterator[LoadedModel]:
-    model = open_isolated(dividing(tmp_path), tmp_path)
+    model = opened(dividing(tmp_path), tmp_path)
     yield model
     await model.close()
 
@@ -122,7 +123,7 @@ async def test_a_suspect_that_does_not_end_is_given_up_with_its_client(tmp_path:
 
 
 async def test_a_run_that_nobody_waits_for_any_more_makes_room_for_the_next(tmp_path: Path) -> None:
-    model = open_isolated(looping(tmp_path), tmp_path)
+    model = opened(looping(tmp_path), tmp_path)
     with pytest.raises(DeadlineExceeded):
         await model.infer(endless(deadline=monotonic() + 0.2))
     async with asyncio.timeout(30):

@@ -11,6 +11,7 @@ import pytest
 from model_service.engines.base import Arrays, EngineError
 from model_service.engines.cancel import CancelToken
 from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 from model_service.tasks.base import Answer, Item
 from model_service.tasks.tensors import TensorsTask
 from storage.manifest import Manifest
@@ -210,7 +211,7 @@ async def test_closing_answers_what_runs_then_gives_the_engine_back() -> None:
 
 async def test_a_real_graph_is_loaded_from_its_folder(tmp_path: Path) -> None:
     save_identity(tmp_path / "model.onnx")
-    loaded = LoadedModel.open("small", 1, manifest(), tmp_path, threads=1)
+    loaded = open_here("small", 1, manifest(), tmp_path, threads=1)
     (y,) = (await loaded.infer(ask(1.5))).outputs
     assert column(y) == [1.5]
     await loaded.close()
@@ -219,4 +220,4 @@ async def test_a_real_graph_is_loaded_from_its_folder(tmp_path: Path) -> None:
 def test_a_graph_that_is_not_what_the_manifest_says_does_not_load(tmp_path: Path) -> None:
     save_identity(tmp_path / "model.onnx")
     with pytest.raises(EngineError, match="'twice'"):
-        LoadedModel.open("small", 1, TWO, tmp_path, threads=1)
+        open_here("small", 1, TWO, tmp_path, threads=1)

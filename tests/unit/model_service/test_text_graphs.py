@@ -11,7 +11,7 @@ import pytest
 from onnx import NodeProto, TensorProto, helper
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 from storage.errors import InvalidArtifact
 from storage.importers import import_model
 from tests.unit.model_service.graphs import Port, save_graph
@@ -217,7 +217,7 @@ async def test_trouble_in_the_tokenizer_is_told_with_its_row_and_counted(tmp_pat
     words = tokenizer(unknown="<nope>", added=False)
     words.normalizer = normalizers.Replace(Regex("(a+)+$"), "b")  # a panic of its Rust code, which is no Exception
     manifest = import_model(sentence_model(tmp_path, words)).manifest
-    model = LoadedModel.open("m", 1, manifest, tmp_path, threads=1)
+    model = open_here("m", 1, manifest, tmp_path, threads=1)
     for bad, words_ in (("the zebra", "Missing \\[UNK\\]"), ("a" * 30 + "!", "retry-limit")):
         with pytest.raises(
             InvalidInput, match=f"row 1 of 'text': the model's tokenizer fails on this text: .*{words_}"
@@ -283,7 +283,7 @@ async def test_the_trial_finds_a_graph_that_takes_padding_for_text(tmp_path: Pat
     save_lookup(tmp_path, TOKENS, MEAN, [WHOLE], AXES)
     batching = {"batch_invariant": False, "tolerance": 1e-4}
     manifest = import_model(sentence_model(tmp_path), settings={"batching": batching}).manifest
-    model = LoadedModel.open("m", 1, manifest, tmp_path, threads=1)
+    model = open_here("m", 1, manifest, tmp_path, threads=1)
     found = await asyncio.to_thread(model.rows_depend, tmp_path, monotonic() + 60)
     assert "a row is answered otherwise beside other rows" in str(found)
     await model.close()

@@ -9,6 +9,7 @@ from model_service.engines.base import Arrays, EngineError
 from model_service.engines.cancel import CancelToken
 from model_service.golden import GoldenMismatch
 from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 from model_service.tasks.tensors import TensorsTask
 from model_service.warmup import WarmUpFailed, warm_up
 from storage.manifest import Manifest
@@ -88,4 +89,4 @@ async def test_golden_cases_take_the_place_of_zeros(tmp_path: Path) -> None:
     (tmp_path / "golden.json").write_bytes(orjson.dumps({"cases": [case]}))
     about = manifest().model_copy(update={"golden": "golden.json"})
     with pytest.raises(GoldenMismatch, match="case 1"):
-        await warm_up(LoadedModel.open("small", 1, about, tmp_path, threads=1), tmp_path)
+        await warm_up(open_here("small", 1, about, tmp_path, threads=1), tmp_path)

@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from model_service import golden
-from model_service.loaded_model import LoadedModel
+from model_service.opening import open_here
 from training.__main__ import main
 from training.demo import minilm
 
@@ -31,7 +31,7 @@ def test_a_wrong_golden_vector_is_noticed(folder: Path, tmp_path: Path) -> None:
 
 async def check(folder: Path, cases: Path) -> None:
     manifest = minilm.build(folder)
-    model = LoadedModel.open("minilm", 1, manifest, folder, threads=1)
+    model = open_here("minilm", 1, manifest, folder, threads=1)
     try:
         await golden.check(model, cases)
     finally:
