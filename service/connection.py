@@ -14,6 +14,7 @@ from service.exchange import Exchange, Found
 from service.heads import check_head, path_of, target, too_large, without_offer
 from service.limits import Watch
 from service.refusal import Refused
+from service.repeated_head import RepeatedHead
 from service.timeouts import BODY, CLOSING, HEAD, IDLE, WHOLE
 from service.watched_connection import WatchedProtocol
 from wire import headers as names
@@ -25,6 +26,7 @@ _LOOKED_AT: Final = frozenset({names.EXPECT, names.HOST, names.TRANSFER_ENCODING
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 Find = Callable[[bytes, Headers], Found | None]
 _TLS: Final = b"\x16\x03"
+_BODY_SOON_S: Final = 0.01
 
 
 class ClientProtocol(WatchedProtocol):
@@ -38,6 +40,7 @@ class ClientProtocol(WatchedProtocol):
         self._hosts = 0
         self._head_without_offer: bytes | None = None  # where the head that came last offered another protocol
         self._late = False  # where `_waiting` waits for this connection's turn
+        self._repeated: RepeatedHead | None = None
         self._find: Find | None = getattr(self.app, "find_exchange", None)
 
     def data_received(self, data: bytes) -> None:
@@ -47,14 +50,31 @@ class ClientProtocol(WatchedProtocol):
             self._late = self.flow.paused = True
             self._waiting = data
             self._read.add(self._read_late)
+        else:
+            self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
+        if (exchange := self._find_again(data)) is not None:
+            self._stage, self._seconds, self._body = WHOLE, 0, len(exchange.body)
+            self.cycle = cast(RequestResponseCycle, exchange)
+            exchange.finish()
         elif len(data) <= _SLICE:
+            between = self._stage == IDLE
             self._feed(data)
             if self.pipeline:
                 self.flow.pause()
             if self._stage == BODY:
                 self._wait_for_body()
+            elif between and isinstance(served := cast(object, self.cycle), Exchange):
+                self._repeated = RepeatedHead.of(data, served) if self._stage in (WHOLE, IDLE) else None
         else:
             self._feed_slices(data)
+
+    def _find_again(self, data: bytes) -> Exchange | None:
+        """The request in `data`, where all but its body is known, so that it needs not be parsed."""
+        if self._repeated is None or self._stage != IDLE or self.flow.write_paused:
+            return None
+        return self._repeated.find(data, self)
 
     # What httptools finds
 
@@ -222,10 +242,10 @@ class ClientProtocol(WatchedProtocol):
             self._wait_for_body()
 
     def _wait_for_body(self) -> None:
-        """What does not come with its head is served by the application, which has a deadline for the rest to come."""
+        """Many clients send the body behind its head. If it does not come soon, the application waits for it."""
         exchange = cast(object, self.cycle)
-        if isinstance(exchange, Exchange) and not exchange.response_complete:
-            exchange.serve_by_application()
+        if isinstance(exchange, Exchange) and exchange.slot is None and not exchange.response_complete:
+            exchange.slot = self.deadlines.add(exchange.started + _BODY_SOON_S, exchange)
 
     def _read_late(self) -> None:
         if self._late and not self.transport.is_closing():
@@ -235,7 +255,7 @@ class ClientProtocol(WatchedProtocol):
         """Parse the bytes that were kept back."""
         self._late = self.flow.paused = False
         waiting, self._waiting = self._waiting, b""
-        self._feed_slices(waiting)
+        self._receive(waiting)
         self.flow.resume_reading()
 
     def _feed(self, data: bytes | memoryview) -> None:

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.asgi import Headers
 from service.cancel_scope import CONNECTION
-from service.deadlines import Deadlines
+from service.deadlines import Deadlines, Expiring
 
 CLOSE: Final = (b"connection", b"close")
 
@@ -34,12 +34,12 @@ class ExchangeConnection(Protocol):
 class Exchange:
     """Stands where uvicorn's connection has a cycle, and so has those of its fields that connections look at.
 
-    Once its body is whole it is handed to `begin`, which sees to it that one of `respond` and `serve_by_application`
-    is called, now or later, and raises nothing.
+    Once its body is whole `finish` hands it to `begin`, which sees to it that one of `respond` and
+    `serve_by_application` is called, now or later, and raises nothing.
     """
 
     __slots__ = (
-        *("_begin", "_connection", "body", "headers", "params", "started", "url"),
+        *("_connection", "begin", "body", "headers", "params", "slot", "started", "url"),
         *("disconnected", "keep_alive", "more_body", "response_complete", "response_started"),
     )
     message_event: ClassVar = asyncio.Event()  # uvicorn sets it; nobody waits for it
@@ -54,7 +54,7 @@ class Exchange:
         keep_alive: bool,
     ) -> None:
         self._connection = connection
-        self._begin = begin
+        self.begin = begin
         self.params = params  # of the path
         self.url = url
         self.headers = headers
@@ -62,6 +62,7 @@ class Exchange:
         self.body = b""
         self.keep_alive = keep_alive
         self.more_body = True
+        self.slot: set[Expiring] | None = None  # while the rest of its body is waited for
         self.disconnected = self.response_started = self.response_complete = False
 
     def add(self, body: bytes) -> None:
@@ -71,7 +72,14 @@ class Exchange:
     def finish(self) -> None:
         """The body is whole."""
         self.more_body = False
-        self._begin(self)
+        if self.slot is not None:
+            self.slot.discard(self)
+        self.begin(self)
+
+    def expire(self) -> None:
+        """The rest of the body has not come soon: the application has a deadline for it."""
+        if self.more_body and not self.response_complete:
+            self.serve_by_application()
 
     @property
     def deadlines(self) -> Deadlines:
