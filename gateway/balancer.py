@@ -42,7 +42,8 @@ class Replica:
 
     def record_failure(self) -> None:
         """A connection to it failed: leave it alone for a while, longer each time."""
-        self.ejected_until = monotonic() + min(EJECT_S * 2**self.failures, EJECT_MAX_S)
+        # A float holds no power of two above 1,023: it is limited before it is computed.
+        self.ejected_until = monotonic() + min(EJECT_S * 2.0 ** min(self.failures, 32), EJECT_MAX_S)
         self.failures += 1
 
     def available(self, now: float) -> bool:

@@ -45,6 +45,38 @@ class _Child(ChildProcess):
             send(self._control, run, channel, {})
 
 
+class _Stopping:
+    """Of a run that nobody waits for any more: it is told to end, and its process is ended where it does not."""
+
+    __slots__ = ("_child", "_late", "_lock", "_number", "_over", "_run")
+
+    def __init__(self, child: _Child, run: int, number: int) -> None:
+        self._child, self._run, self._number = child, run, number
+        self._lock = Lock()  # whoever cancels the run is in another thread, and may come when it is over
+        self._late: Timer | None = None
+        self._over = False
+
+    def begin(self) -> None:
+        with self._lock:
+            if self._over or self._late is not None:
+                return
+            self._late = Timer(STOP_S, self._kill)
+            self._late.daemon = True
+            self._late.start()
+        self._child.stop(self._run, self._number)
+
+    def end(self) -> None:
+        with self._lock:
+            self._over = True
+            if self._late is not None:
+                self._late.cancel()
+
+    def _kill(self) -> None:
+        with self._lock:
+            if not self._over:
+                self._child.kill("a run that nobody waited for any more did not end")
+
+
 class ProcessEngine:
     """The engine for the artifact in `folder`, in a process of its own, which is started again when it dies.
 
@@ -83,26 +115,15 @@ class ProcessEngine:
     def run(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
         child = self._child or self._ensure_started()
         run, (number, channel) = next(self._runs), child.idle.pop()
-        late: Timer | None = None
-
-        def stop() -> None:
-            nonlocal late
-            if late is not None:
-                return
-            child.stop(run, number)
-            late = Timer(STOP_S, child.kill, ("a run that nobody waited for any more did not end",))
-            late.daemon = True
-            late.start()
-
+        stopping = _Stopping(child, run, number)
         try:
-            with (cancel or CancelToken()).stopping(stop):
+            with (cancel or CancelToken()).stopping(stopping.begin):
                 send(channel, run, None, inputs)
                 _, failure, outputs = receive(channel)
         except Closed:
             raise self._record_crash(child) from None
         finally:
-            if late is not None:
-                late.cancel()
+            stopping.end()
         child.idle.append((number, channel))
         if failure is not None:
             raise restore(failure)
@@ -140,7 +161,7 @@ class ProcessEngine:
                 if not self.crashes:
                     raise
                 self.lost = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-                self._retry_at = monotonic() + min(2.0**self._failures, LONGEST_PAUSE_S)
+                self._retry_at = monotonic() + min(2.0 ** min(self._failures, 32), LONGEST_PAUSE_S)
                 self._failures += 1
                 raise EngineLost(f"its process has died and does not start again: {self.lost}") from error
             finally:

@@ -1,6 +1,8 @@
+from time import monotonic
+
 import pytest
 
-from gateway.balancer import Balancer, Replica
+from gateway.balancer import EJECT_MAX_S, Balancer, Replica
 from wire.errors import WorkerUnavailable
 
 
@@ -56,3 +58,10 @@ def test_a_retry_goes_to_another_replica_where_there_is_one() -> None:
 def test_no_replica_at_all_is_an_error() -> None:
     with pytest.raises(WorkerUnavailable):
         Balancer().choose([])
+
+
+def test_it_may_fail_as_often_as_it_likes() -> None:
+    (replica,) = replicas(1)
+    for _ in range(1100):
+        replica.record_failure()
+    assert replica.ejected_until <= monotonic() + EJECT_MAX_S

@@ -2,7 +2,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread, Timer
+from threading import enumerate as enumerate_threads
 from time import monotonic, sleep
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from model_service.engines.base import EngineCrashed, EngineError, EngineLost, ProviderMissing
 from model_service.engines.cancel import CancelToken
+from model_service.engines.child_process import ChildProcess
 from model_service.engines.process import ProcessEngine
 from storage.manifest import Manifest
 from tests.unit.model_service.crashes import LOWEST, dividing, hang_at_load, looping, quotient
@@ -128,6 +130,30 @@ def test_what_is_cancelled_before_it_begins_ends_as_well(tmp_path: Path, opened:
     cancel.cancel()
     with pytest.raises(EngineError):
         engine.run({"times": np.array(2**62)}, cancel)
+
+
+def test_a_run_that_ends_while_it_is_told_to_costs_its_process_nothing(
+    tmp_path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, cancel = opened(looping(tmp_path)), CancelToken()
+    told, over = Event(), Event()
+
+    def tell(child: ChildProcess, run: int, channel: int) -> None:
+        told.set()
+        over.wait(30)
+
+    monkeypatch.setattr(type(engine._child), "stop", tell)
+    running = Thread(target=engine.run, args=({"times": np.array(1_000_000)}, cancel))
+    running.start()
+    cancelling = Thread(target=cancel.cancel)
+    sleep(0.01)
+    cancelling.start()
+    assert told.wait(30)
+    running.join(30)
+    over.set()
+    cancelling.join(30)
+    assert not [thread for thread in enumerate_threads() if isinstance(thread, Timer) and not thread.finished.is_set()]
+    assert engine.run({"times": np.array(3)})["y"].item() == 3
 
 
 def test_what_does_not_end_is_ended_with_its_process(tmp_path: Path, opened: Open) -> None:
