@@ -55,6 +55,7 @@ class ModelRoute:
     versions: Mapping[str, Target]  # by number and by alias; also those that are loaded nowhere
     shares: tuple[tuple[float, Target], ...]
     failures: Mapping[str, str] = field(default_factory=dict)  # why versions, by number, will not be loaded
+    wanted: Collection[str] = frozenset()  # the versions, by number, that an alias or a weight names
 
     def resolve(self, version: str | None) -> Target:
         """The version that answers. Raises ModelNotFound where there is no such version."""
@@ -102,6 +103,8 @@ class RouteTable:
             raise ModelNotReady(f"{name} is unloaded: load it first")
         if failure := route.failures.get(target.version):
             raise ModelNotReady(f"{name} failed to load: {failure}")
+        if target.version not in route.wanted:
+            raise ModelNotReady(f"{name} is loaded on no worker, as no alias and no route names it: give it an alias")
         raise ModelNotReady(f"{name} is not loaded on any worker yet", retry_after=1)
 
 
@@ -141,6 +144,7 @@ def _route(
         versions=versions,
         shares=_shares(*(_weigh(shares, versions) for shares in (weights, _so_far(before), stable))),
         failures={str(version.number): version.failure for version in model.versions if version.failure},
+        wanted={str(version.number) for version in model.versions if model.names(version.number)},
     )
 
 

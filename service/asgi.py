@@ -13,6 +13,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
+_DIGITS: Final = 20  # of a number in a header, as those of 64 bits have
 # Printable ASCII: it goes into headers and logs.
 _REQUEST_ID: Final = re.compile(rb"[\x20-\x7e]{1,128}")
 
@@ -51,6 +52,6 @@ def number_in(headers: Headers, name: bytes) -> int | None:
     text = headers.get(name)
     if text is None:
         return None
-    if not text.isdigit() or len(text) > 18:
+    if not text.isdigit() or len(text) > _DIGITS:
         raise InvalidInput(f"the header {name.decode()} must be a whole number, not {text.decode('latin-1')!r:.40}")
     return int(text)

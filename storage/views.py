@@ -44,6 +44,10 @@ class ModelView:
     history: dict[str, tuple[int, ...]]
     weights: dict[str, float] | None
 
+    def names(self, number: int) -> bool:
+        """Whether an alias or a weight names that version."""
+        return number in self.aliases.values() or str(number) in (self.weights or {})
+
     @classmethod
     def of(cls, model: tables.Model, manifests: Mapping[str, Manifest]) -> Self:
         """The view of a row with all that belongs to it; `manifests` holds the parsed ones by digest."""

@@ -197,7 +197,7 @@ def _entry(model: ModelView, version: VersionView, membership: Membership) -> In
         entry.reason = "unloaded"
     elif version.failure is not None:
         entry.reason = version.failure
-    elif version.number in model.aliases.values() or entry.version in (model.weights or {}):
+    elif model.names(version.number):
         entry.state = "LOADING"
     else:
         entry.reason = "no alias and no route names it"

@@ -77,6 +77,16 @@ def test_only_what_may_become_ready_by_itself_says_when_to_try_again() -> None:
         assert refused.value.retry_after == retry_after
 
 
+def test_a_version_that_nothing_names_is_not_waited_for() -> None:
+    view = model(1, 2, 3, aliases={"stable": 2}, weights={"3": 1.0})
+    for named in ("2", "3"):
+        with pytest.raises(ModelNotReady, match="not loaded on any worker yet"):
+            table(view).resolve("m", named)
+    with pytest.raises(ModelNotReady, match="give it an alias") as raised:
+        table(view, 2, 3).resolve("m", "1")
+    assert raised.value.retry_after is None
+
+
 def test_weights_share_out_unversioned_requests() -> None:
     routes = table(model(1, 2, aliases={"stable": 1}, weights={"stable": 3.0, "2": 1.0}), 1, 2)
     seen = Counter(routes.resolve("m", None).version for _ in range(4000))

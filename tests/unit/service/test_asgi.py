@@ -21,7 +21,7 @@ def test_the_deadline_is_the_sooner_one_counted_from_arrival() -> None:
     assert deadline_of({**both, b"x-envoy-expected-rq-timeout-ms": b"100"}, 5.0) == pytest.approx(5.1)
 
 
-@pytest.mark.parametrize("text", [b"", b"-1", b"1.5", b"ten", b"9" * 19, "\u0663".encode()])
+@pytest.mark.parametrize("text", [b"", b"-1", b"1.5", b"ten", b"9" * 21, "\u0663".encode()])
 def test_a_number_that_is_none_is_the_clients_fault(text: bytes) -> None:
     with pytest.raises(InvalidInput, match="x-request-timeout-ms"):
         deadline_of({b"x-request-timeout-ms": text}, 0.0)
