@@ -12,17 +12,22 @@ MOST_TRIES: Final = 64.0
 
 
 class Pace:
-    """Of one version: the largest latency lately, which falls by a fiftieth of the difference with each answer."""
+    """Of one version: the largest latency lately, which falls by a fiftieth of the difference with each answer.
 
-    __slots__ = ("_answers", "_peak_s", "_tries")
+    And of how many rows answers lately were: one of more rows may take longer in proportion.
+    """
+
+    __slots__ = ("_answers", "_peak_s", "_rows", "_tries")
 
     def __init__(self) -> None:
         self._answers = 0
         self._peak_s = 0.0
+        self._rows = 0.0
         self._tries = MOST_TRIES
 
-    def record_answer(self, seconds: float) -> None:
+    def record_answer(self, seconds: float, rows: int) -> None:
         self._answers += 1
+        self._rows += (rows - self._rows) * max(DECAY, 1 / self._answers)
         self._tries = min(self._tries + PER_ANSWER, MOST_TRIES)
         if seconds > self._peak_s:
             self._peak_s = seconds
@@ -33,7 +38,7 @@ class Pace:
         """How long a try of that many rows may take where there is another replica to ask; or None."""
         if self._answers < ENOUGH or self._tries < 1:
             return None
-        return FLOOR_S + FACTOR * self._peak_s * max(rows, 1)
+        return FLOOR_S + FACTOR * self._peak_s * max(rows / max(self._rows, 1.0), 1.0)
 
     def record_stall(self) -> None:
         """A try took longer and another one is made."""

@@ -102,7 +102,7 @@ class Workers:
             else:
                 replica.record_success()
                 if reply.status == 200 and not reply.late:
-                    pace.record_answer(monotonic() - began)
+                    pace.record_answer(monotonic() - began, _rows(request))
                 elif attempts.elsewhere_left and (said := reply.headers.get(headers.ERROR, b"")) in _ASK_ELSEWHERE:
                     request.suspect = request.suspect or said == b"Suspect"
                     continue
@@ -115,7 +115,7 @@ class Workers:
         """How long this try may take. A load balancer knows of another replica where there are several workers."""
         if not attempts.untried_left and not (self._upstream and replica.workers > 1):
             return None
-        return pace.limit_s(request.inputs[0].rows if request.inputs else 1)
+        return pace.limit_s(_rows(request))
 
     async def _recover(
         self, failure: ConnectionFailed, replica: Replica, attempts: Attempts, pace: Pace, request: InferRequest
@@ -171,6 +171,10 @@ class Workers:
         for name in self._timeouts:
             lines += b"%b: %d\r\n" % (name, max(1, int(left * 1000)))
         return lines
+
+
+def _rows(request: InferRequest) -> int:
+    return request.inputs[0].rows if request.inputs else 1
 
 
 def _response(reply: Reply, target: Target, request: InferRequest) -> InferResponse:

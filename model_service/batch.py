@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from model_service.call import Call
-from model_service.engines.base import EngineCrashed, EngineLost
+from model_service.engines.base import EngineCrashed, EngineLost, OutputsTooLarge
 from model_service.engines.cancel import CancelToken
 from model_service.queue import Entry
 from model_service.tasks.base import Item
-from wire.errors import EngineFailed, ModelNotReady, ServingError, Suspect
+from wire.errors import EngineFailed, ModelNotReady, ServingError, Suspect, TooLarge
 
 Run = Callable[[Sequence[Item], CancelToken], Sequence[Any]]
 
@@ -57,7 +57,9 @@ def run_batch(run: Run, batch: list[Entry[Call]], cancel: CancelToken) -> list[A
     return results
 
 
-def _as_engine_failure(error: Exception) -> EngineFailed:
+def _as_engine_failure(error: Exception) -> ServingError:
+    if isinstance(error, OutputsTooLarge):
+        return TooLarge(str(error))
     failed = EngineFailed(f"the model failed: {error}")
     failed.__cause__ = error  # whose fault it is, for whoever loads the version
     return failed

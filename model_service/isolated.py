@@ -14,24 +14,28 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from model_service.engines.base import OUTPUT_BYTES
 from model_service.engines.failures import describe
 from model_service.engines.frames import Closed, as_arrays, as_body, receive, send
 from model_service.loaded_model import LoadedModel
 from model_service.opening import open_here
 from storage.manifest import Manifest
 from wire.codec import decode_request, encode_response
-from wire.errors import ServingError
+from wire.errors import ServingError, TooLarge
 from wire.messages import InferRequest
+from wire.tensors import size_of
 
 _BINARY = InferRequest("", None, [], binary_output=True)
 
 
-async def _serve(connection: socket.socket, model: LoadedModel) -> None:
+async def _serve(connection: socket.socket, model: LoadedModel, output_bytes: int) -> None:
     while True:
         _, length, frame = await asyncio.to_thread(receive, connection)
         about: dict[str, Any]
         try:
             response = await model.infer(decode_request(as_body(frame), length, model.name, None))
+            if (size := size_of(response.outputs)) > output_bytes:
+                raise TooLarge(f"the answer has {size} bytes, this server takes {output_bytes} of it: ask for less")
             body, json_length = encode_response(response, _BINARY)
             about = {"length": json_length}
         except ServingError as error:
@@ -44,6 +48,7 @@ def main() -> None:
     parser.add_argument("socket", type=int)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output-bytes", type=int, default=OUTPUT_BYTES)
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -57,7 +62,7 @@ def main() -> None:
         return
     try:
         send(connection, 0, {}, {})
-        asyncio.run(_serve(connection, model))
+        asyncio.run(_serve(connection, model, options.output_bytes))
     except Closed:
         os._exit(0)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from model_service.engines.base import EngineError
+from model_service.engines.base import OUTPUT_BYTES, EngineError
 from model_service.engines.child_process import ChildProcess, End
 from model_service.engines.frames import Closed, as_arrays, as_body, receive, send
 from model_service.engines.process import START_S
@@ -39,10 +39,17 @@ class Isolation:
     """Computes suspects of one version, whose artifact is in `folder`. What ends the process goes into `refusals`."""
 
     def __init__(
-        self, manifest: Manifest, folder: Path, *, threads: int, refusals: Refusals, start_s: float = START_S
+        self,
+        manifest: Manifest,
+        folder: Path,
+        *,
+        threads: int,
+        refusals: Refusals,
+        start_s: float = START_S,
+        output_bytes: int = OUTPUT_BYTES,
     ) -> None:
         self._manifest = manifest
-        self._arguments = (str(folder), "--threads", str(threads))
+        self._arguments = (str(folder), "--threads", str(threads), "--output-bytes", str(output_bytes))
         self._start_s = start_s
         self._about = f"{manifest.name} in {folder.name}"
         self._refusals = refusals

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, Final, Protocol
 
 from model_service import artifact_cache
+from model_service.engines.base import OUTPUT_BYTES
 from model_service.loaded_model import LoadedModel
 from model_service.settings import WorkerSettings
 from model_service.slots import Slot
@@ -118,11 +119,17 @@ class Loading:
         if passed.alone is not None:
             log.warning("%s: each request runs alone and whole: %s", slot, passed.alone)
             manifest = manifest.alone(passed.alone)
-        threads, start_s = self._settings.threads_or_cores(), self._settings.trial_timeout_s
+        start_s = self._settings.trial_timeout_s
         opening = asyncio.get_running_loop().run_in_executor(
             self._threads,
-            partial(self._open, version.model, version.number, manifest, folder, threads=threads, start_s=start_s),
-        )
+            partial(
+                self._open, version.model, version.number, manifest, folder,
+                threads=self._settings.threads_or_cores(),
+                start_s=start_s,
+                # Several answers of the largest size: of a graph's outputs a task may answer little.
+                output_bytes=max(OUTPUT_BYTES, 4 * self._settings.max_answer_bytes),
+            ),
+        )  # fmt: skip
         try:
             model = await asyncio.shield(opening)
         except asyncio.CancelledError:

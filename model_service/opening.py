@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from model_service.engines.base import Engine
+from model_service.engines.base import OUTPUT_BYTES, Engine
 from model_service.engines.process import START_S, ProcessEngine
 from model_service.isolation import Isolation
 from model_service.loaded_model import LoadedModel
@@ -23,13 +23,24 @@ def open_here(name: str, number: int, manifest: Manifest, folder: Path, *, threa
 
 
 def open_isolated(
-    name: str, number: int, manifest: Manifest, folder: Path, *, threads: int, start_s: float = START_S
+    name: str,
+    number: int,
+    manifest: Manifest,
+    folder: Path,
+    *,
+    threads: int,
+    start_s: float = START_S,
+    output_bytes: int = OUTPUT_BYTES,
 ) -> LoadedModel:
-    """As `open_here`, but the engine runs in a process of its own, and suspects in another; each loads in `start_s`."""
+    """As `open_here`, but the engine runs in a process of its own, and suspects in another.
+
+    Each of them is loaded within `start_s`, and answers `output_bytes` at most.
+    """
     threads = _each(threads, manifest)
     refusals = Refusals()
-    isolation = Isolation(manifest, folder, threads=threads, refusals=refusals, start_s=start_s)
-    engine = ProcessEngine(manifest, folder, threads=threads, start_s=start_s)
+    limits: Any = {"threads": threads, "start_s": start_s, "output_bytes": output_bytes}
+    isolation = Isolation(manifest, folder, refusals=refusals, **limits)
+    engine = ProcessEngine(manifest, folder, **limits)
     return _open(name, number, manifest, folder, engine, isolation, refusals)
 
 

@@ -155,8 +155,13 @@ class Infer:
 
 
 def _is_suspect(headers: Headers) -> bool:
-    """Whether it was under way when another worker died: our gateway says so, and Envoy that it has asked before."""
-    return names.SUSPECT in headers or headers.get(names.ENVOY_ATTEMPT, b"1") != b"1"
+    """Whether it was under way when another worker died: our gateway says so.
+
+    Envoy says that it has asked another worker before, and whether that one was only silent.
+    """
+    if names.SUSPECT in headers:
+        return True
+    return headers.get(names.ENVOY_ATTEMPT, b"1") != b"1" and headers.get(names.ENVOY_TIMEOUT_RETRY) != b"true"
 
 
 async def _send_error(scope: Scope, send: Send, error: ServingError) -> None:

@@ -1,6 +1,6 @@
 """What every engine is to the rest of a worker."""
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ NUMPY_DTYPES = {
     "BYTES": np.dtype(np.object_),
 }
 
+# Of a batch, which a worker takes of an engine's process into its own memory, unless it is told otherwise.
+OUTPUT_BYTES: Final = 256 << 20
+
 
 class EngineError(Exception):
     """The engine could not load or run the model."""
@@ -41,8 +44,19 @@ class OutOfMemory(EngineError):
     """This machine had too little memory left for the model: no fault of the version."""
 
 
+class OutputsTooLarge(EngineError):
+    """What the graph answered is larger than a worker takes of it at once."""
+
+
 class EngineCrashed(EngineError):
     """The engine's process died while it ran this, of something in the batch or because somebody killed it."""
+
+
+def check_outputs(outputs: Arrays, limit: int) -> None:
+    """Raises OutputsTooLarge for more than `limit` bytes."""
+    size = sum([array.nbytes if array.dtype != np.object_ else sum(map(len, array.flat)) for array in outputs.values()])
+    if size > limit:
+        raise OutputsTooLarge(f"the graph answers {size} bytes, this server takes {limit} of it: ask for less")
 
 
 class EngineLost(EngineError):

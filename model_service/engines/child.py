@@ -1,4 +1,5 @@
-"""The process of one engine: `python -m model_service.engines.child CONTROL CHANNEL... --folder FOLDER --threads N`.
+"""The process of one engine: `python -m model_service.engines.child CONTROL CHANNEL... --folder FOLDER --threads N
+--output-bytes N`.
 
 CONTROL and each CHANNEL are descriptors of sockets to the worker. Over CONTROL comes the manifest; the graph's tensors,
 or why it does not load, go back; then come the runs that are to end (see `Channel.stop`). Each CHANNEL carries one run
@@ -16,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 
 from model_service import memory
-from model_service.engines.base import Engine
+from model_service.engines.base import OUTPUT_BYTES, Engine, check_outputs
 from model_service.engines.cancel import CancelToken
 from model_service.engines.failures import describe
 from model_service.engines.frames import Closed, receive, send
@@ -27,8 +28,9 @@ from storage.manifest import Manifest
 class Channel:
     """Serves one socket's runs, one after the other."""
 
-    def __init__(self, engine: Engine, folder: Path, connection: socket.socket) -> None:
+    def __init__(self, engine: Engine, folder: Path, connection: socket.socket, output_bytes: int) -> None:
         self._engine = engine
+        self._output_bytes = output_bytes
         self._folder = folder
         self._connection = connection
         self._run = 0
@@ -44,6 +46,7 @@ class Channel:
                 self._cancel.cancel()
             try:
                 about, outputs = None, self._engine.run(inputs, self._cancel)
+                check_outputs(outputs, self._output_bytes)
             except Exception as error:
                 about, outputs = describe(error, self._folder), {}
             del inputs
@@ -61,6 +64,7 @@ def main() -> None:
     parser.add_argument("channels", type=int, nargs="+")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output-bytes", type=int, default=OUTPUT_BYTES)
     options = parser.parse_args()
     memory.use_one_arena()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -72,7 +76,10 @@ def main() -> None:
     except Exception as error:
         send(control, 0, describe(error, options.folder), {})
         return
-    channels = [Channel(engine, options.folder, socket.socket(fileno=number)) for number in options.channels]
+    channels = [
+        Channel(engine, options.folder, socket.socket(fileno=number), options.output_bytes)
+        for number in options.channels
+    ]
     for channel in channels:
         Thread(target=_until_closed, args=(channel,), daemon=True).start()
     memory.give_back()  # a third of what loading took was for the time of loading

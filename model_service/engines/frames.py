@@ -23,6 +23,8 @@ _BYTES: Final = "bytes"  # in place of a dtype: each element is a <u32 length><b
 _PARTS: Final = 64  # of one system call; the kernel takes 1,024 at most
 AHEAD: Final = 16 << 10  # read at once, which for most frames is all
 
+Frame = bytearray | memoryview
+
 
 class Closed(Exception):
     """The other end is gone."""
@@ -49,12 +51,14 @@ def send(to: socket.socket, run: int, about: Any, arrays: Arrays) -> None:
 
 def receive(source: socket.socket, ahead: int = AHEAD) -> tuple[int, Any, Arrays]:
     """The next frame. Where others may stand behind it, `ahead` must be 0. Blocks. Raises Closed."""
-    frame = bytearray(max(ahead, _HEAD.size))
+    frame: Frame = bytearray(max(ahead, _HEAD.size))
     got = _fill(source, frame, 0, _HEAD.size)
     run, length, size = _HEAD.unpack_from(frame)
     body = _HEAD.size + length
-    if (more := body + size - len(frame)) > 0:
-        frame.extend(bytes(more))
+    if body + size > len(frame):
+        larger = np.empty(body + size, np.uint8).data  # to fill it with zeros first would hold up all other threads
+        larger[:got] = memoryview(frame)[:got]
+        frame = larger
     _fill(source, frame, got, body + size)
     about, entries = orjson.loads(memoryview(frame)[_HEAD.size : body])
     arrays: Arrays = {}
@@ -81,7 +85,7 @@ def _bytes_of(array: Array) -> bytes | memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _array(name: str, dtype: str, shape: Sequence[int], frame: bytearray, at: int, size: int) -> Array:
+def _array(name: str, dtype: str, shape: Sequence[int], frame: Frame, at: int, size: int) -> Array:
     count = prod(shape)
     if dtype != _BYTES:
         return np.frombuffer(frame, dtype, count, at).reshape(shape) if count else np.empty(shape, dtype)
@@ -99,7 +103,7 @@ def _send_all(to: socket.socket, parts: list[bytes | memoryview]) -> None:
             parts[0] = memoryview(parts[0])[sent:]
 
 
-def _fill(source: socket.socket, frame: bytearray, got: int, wanted: int) -> int:
+def _fill(source: socket.socket, frame: Frame, got: int, wanted: int) -> int:
     """Read until `wanted` bytes are there, or more of them; how many there are then."""
     with memoryview(frame) as view:
         while got < wanted:

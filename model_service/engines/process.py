@@ -10,7 +10,7 @@ from threading import Lock, Thread, Timer
 from time import monotonic
 from typing import Any, Final
 
-from model_service.engines.base import Arrays, EngineCrashed, EngineError, EngineLost
+from model_service.engines.base import OUTPUT_BYTES, Arrays, EngineCrashed, EngineError, EngineLost
 from model_service.engines.cancel import CancelToken
 from model_service.engines.child_process import ChildProcess
 from model_service.engines.failures import restore
@@ -33,8 +33,8 @@ AGAIN_S: Final = 10.0
 class _Child(ChildProcess):
     """The process of one engine. It takes runs once it has loaded, one at a time on each of its channels."""
 
-    def __init__(self, manifest: Manifest, folder: Path, threads: int) -> None:
-        arguments = ("--folder", str(folder), "--threads", str(threads))
+    def __init__(self, manifest: Manifest, folder: Path, threads: int, output_bytes: int) -> None:
+        arguments = ("--folder", str(folder), "--threads", str(threads), "--output-bytes", str(output_bytes))
         super().__init__("model_service.engines.child", arguments, sockets=1 + manifest.engine.instances)
         self._control, *channels = self.sockets
         self.idle = deque(enumerate(channels))
@@ -81,17 +81,26 @@ class ProcessEngine:
     """The engine for the artifact in `folder`, in a process of its own, which is started again when it dies.
 
     Raises EngineError as `open_engine` does, and where the graph takes more than `start_s` to load. `run` raises
+    OutputsTooLarge for more than `output_bytes`, which then stay where they are, and
     EngineCrashed where the process died meanwhile: what it ran then may be what it died of. `crashes` counts those,
     `died_of` is the last one's reason. `lost` is why there is no process and none starts, so that `run` raises
     EngineLost; None while all is well.
     """
 
-    def __init__(self, manifest: Manifest, folder: Path, *, threads: int, start_s: float = START_S) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        folder: Path,
+        *,
+        threads: int,
+        start_s: float = START_S,
+        output_bytes: int = OUTPUT_BYTES,
+    ) -> None:
         self.crashes, self.died_of = 0, ""
         self.lost: str | None = None
         self._manifest = manifest
         self._tensors: dict[str, Any] = {}
-        self._open: Callable[[], _Child] = lambda: _Child(manifest, folder, threads)
+        self._open: Callable[[], _Child] = lambda: _Child(manifest, folder, threads, output_bytes)
         self._start_s = start_s
         self._runs = count(1)
         self._lock = Lock()  # of the three below, held while a process starts

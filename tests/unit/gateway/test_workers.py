@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 from gateway.balancer import Balancer, Replica
-from gateway.pace import ENOUGH, PER_ANSWER, Pace
+from gateway.pace import ENOUGH, FACTOR, FLOOR_S, PER_ANSWER, Pace
 from gateway.routing import Target
 from gateway.worker_client import WorkerClient
 from gateway.workers import Workers
@@ -240,22 +240,30 @@ async def test_where_there_is_no_other_replica_a_silent_one_is_waited_for(start:
 def test_slowness_alone_does_not_double_the_load() -> None:
     pace = Pace()
     for _ in range(ENOUGH):
-        pace.record_answer(0.01)
+        pace.record_answer(0.01, 1)
     while pace.limit_s(1) is not None:
         pace.record_stall()
     for _ in range(round(1 / PER_ANSWER)):
-        pace.record_answer(0.01)
+        pace.record_answer(0.01, 1)
     assert pace.limit_s(1) is not None
 
 
 def test_a_request_of_many_rows_may_take_as_much_longer() -> None:
     pace = Pace()
     for _ in range(ENOUGH):
-        pace.record_answer(0.1)
+        pace.record_answer(0.1, 1)
     one, thousand = pace.limit_s(1), pace.limit_s(1000)
     assert one is not None
     assert thousand is not None
     assert thousand > 100
+
+
+def test_a_group_as_large_as_those_before_it_may_take_as_long_as_they_did() -> None:
+    pace = Pace()
+    for _ in range(ENOUGH):
+        pace.record_answer(0.1, 16)
+    assert pace.limit_s(16) == pace.limit_s(1) == FLOOR_S + FACTOR * 0.1
+    assert pace.limit_s(32) == FLOOR_S + 2 * FACTOR * 0.1
 
 
 async def test_what_one_replica_has_not_loaded_another_is_asked_for(start: Start) -> None:

@@ -45,6 +45,19 @@ def looping(folder: Path) -> Manifest:
     return manifest(inputs=tensors[:1], outputs=tensors[1:], batching={"max_rows": 1})
 
 
+def expanding(folder: Path) -> Manifest:
+    """FP32 `y` of the shape that INT64 `shape` says."""
+    node = helper.make_node("Expand", ["one", "shape"], ["y"])
+    port: Port = ("shape", TensorProto.INT64, [2])
+    one = {"one": np.float32(1)}
+    save_graph(folder / "model.onnx", [node], [port], [("y", TensorProto.FLOAT, ["n", "m"])], one)
+    return manifest(
+        inputs=[{"name": "shape", "datatype": "INT64", "shape": [2]}],
+        outputs=[{"name": "y", "datatype": "FP32", "shape": [-1, -1]}],
+        batching={"max_rows": 1},
+    )
+
+
 def save_endless(path: Path) -> Path:
     """FP32 `y = x` for rows of two, after more turns than anyone waits for."""
     body = helper.make_graph(

@@ -16,9 +16,9 @@ from model_service.isolation import Isolation
 from model_service.loaded_model import LoadedModel
 from model_service.opening import open_isolated
 from storage.manifest import Manifest
-from tests.unit.model_service.crashes import LOWEST, dividing, hang_at_load, looping
+from tests.unit.model_service.crashes import LOWEST, dividing, expanding, hang_at_load, looping
 from tests.unit.model_service.engines import until
-from wire.errors import CrashingInput, DeadlineExceeded, InvalidInput, ModelNotReady, Suspect
+from wire.errors import CrashingInput, DeadlineExceeded, InvalidInput, ModelNotReady, Suspect, TooLarge
 from wire.messages import InferRequest
 from wire.refusals import Refusals
 from wire.tensors import from_json
@@ -105,6 +105,19 @@ async def test_what_a_suspect_gets_wrong_is_its_own_error(model: LoadedModel) ->
     request.inputs.pop()
     with pytest.raises(InvalidInput, match="'b'"):
         await model.infer(request)
+
+
+@pytest.mark.parametrize("suspect", [False, True])
+async def test_an_answer_that_is_larger_than_a_worker_takes_is_refused_in_words(tmp_path: Path, suspect: bool) -> None:
+    model = open_isolated("small", 1, expanding(tmp_path), tmp_path, threads=1, output_bytes=4000)
+    for wide, answered in ((100, True), (101, False), (100, True)):
+        request = InferRequest("small", None, [from_json("shape", "INT64", (2,), [10, wide])], suspect=suspect)
+        if answered:
+            assert len((await model.infer(request)).outputs[0].data) == 4000
+        else:
+            with pytest.raises(TooLarge, match="4040 bytes.* ask for less"):
+                await model.infer(request)
+    await model.close()
 
 
 async def test_a_suspect_that_does_not_end_is_given_up_with_its_client(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from time import monotonic, sleep
 import numpy as np
 import pytest
 
-from model_service.engines.base import EngineCrashed, EngineError, EngineLost, ProviderMissing
+from model_service.engines.base import EngineCrashed, EngineError, EngineLost, OutputsTooLarge, ProviderMissing
 from model_service.engines.cancel import CancelToken
 from model_service.engines.child_process import ChildProcess
 from model_service.engines.process import ProcessEngine
 from storage.manifest import Manifest
-from tests.unit.model_service.crashes import LOWEST, dividing, hang_at_load, looping, quotient
+from tests.unit.model_service.crashes import LOWEST, dividing, expanding, hang_at_load, looping, quotient
 from tests.unit.model_service.graphs import manifest, save_identity
 
 Open = Callable[[Manifest], ProcessEngine]
@@ -154,6 +154,17 @@ def test_a_run_that_ends_while_it_is_told_to_costs_its_process_nothing(
     cancelling.join(30)
     assert not [thread for thread in enumerate_threads() if isinstance(thread, Timer) and not thread.finished.is_set()]
     assert engine.run({"times": np.array(3)})["y"].item() == 3
+
+
+def test_an_output_that_is_larger_than_a_worker_takes_stays_where_it_is(tmp_path: Path) -> None:
+    engine = ProcessEngine(expanding(tmp_path), tmp_path, threads=1, output_bytes=4000)
+    try:
+        assert engine.run({"shape": np.array([10, 100])})["y"].nbytes == 4000
+        with pytest.raises(OutputsTooLarge, match="answers 4040 bytes, this server takes 4000"):
+            engine.run({"shape": np.array([10, 101])})
+        assert engine.crashes == 0
+    finally:
+        engine.close()
 
 
 def test_what_does_not_end_is_ended_with_its_process(tmp_path: Path, opened: Open) -> None:

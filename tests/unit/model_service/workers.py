@@ -130,7 +130,15 @@ class Worker:
         return self.trial_alone
 
     def _open(
-        self, name: str, number: int, manifest: Manifest, folder: Path, *, threads: int, start_s: float
+        self,
+        name: str,
+        number: int,
+        manifest: Manifest,
+        folder: Path,
+        *,
+        threads: int,
+        start_s: float,
+        output_bytes: int,
     ) -> LoadedModel:
         self.opening += 1
         assert self.gate.wait(30)
