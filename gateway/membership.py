@@ -7,7 +7,7 @@ from functools import partial
 from time import monotonic
 
 from gateway.balancer import Replica
-from gateway.routing import RouteTable, build_table
+from gateway.routing import RouteTable, Trouble, build_table
 from gateway.worker_client import WorkerClient
 from service.address import address_of
 from service.http_client import ConnectionFailed
@@ -81,7 +81,7 @@ class Membership:
         self._stored = number
         living = self._select_living(self._somewhere(snapshot.replicas))
         self._follow(living)
-        self.table = build_table(snapshot.models, self._ready(living), self.table, _alone(living))
+        self.table = build_table(snapshot.models, self._ready(living), self.table, _alone(living), _troubles(living))
         self._learn(snapshot.models, living)
 
     def _somewhere(self, views: Sequence[ReplicaView]) -> list[ReplicaView]:
@@ -189,6 +189,16 @@ async def _nobody() -> None:
 def _alone(living: Sequence[ReplicaView]) -> set[int]:
     """The versions whose rows a worker has found to depend on one another: their requests are not coalesced."""
     return {int(id) for view in living for id, there in view.versions.items() if there.get("alone")}
+
+
+def _troubles(living: Sequence[ReplicaView]) -> dict[int, Trouble]:
+    """What has kept a worker from loading a version."""
+    return {
+        int(id): Trouble(there["reason"], bool(there.get("lacking")))
+        for view in living
+        for id, there in view.versions.items()
+        if there["state"] == "failed" and there["reason"]
+    }
 
 
 async def _repeat(what: str, act: Callable[[], Awaitable[None]], pause_s: float) -> None:

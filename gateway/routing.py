@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from random import random
 from time import monotonic
+from typing import Final
 
 from gateway.balancer import Replica
 from storage.manifest import Manifest
@@ -47,6 +48,14 @@ class Target:
 
 
 @dataclass(slots=True, frozen=True)
+class Trouble:
+    """Why a worker has not loaded a version, as it said. One that `lasts` is of the machine, and does not pass soon."""
+
+    reason: str
+    lasts: bool
+
+
+@dataclass(slots=True, frozen=True)
 class ModelRoute:
     """What a model's name leads to. `shares` are the cumulated weights of unversioned requests, the last one 1."""
 
@@ -56,6 +65,7 @@ class ModelRoute:
     shares: tuple[tuple[float, Target], ...]
     failures: Mapping[str, str] = field(default_factory=dict)  # why versions, by number, will not be loaded
     wanted: Collection[str] = frozenset()  # the versions, by number, that an alias or a weight names
+    troubles: Mapping[str, "Trouble"] = field(default_factory=dict)  # what keeps workers from loading them, likewise
 
     def resolve(self, version: str | None) -> Target:
         """The version that answers. Raises ModelNotFound where there is no such version."""
@@ -105,7 +115,14 @@ class RouteTable:
             raise ModelNotReady(f"{name} failed to load: {failure}")
         if target.version not in route.wanted:
             raise ModelNotReady(f"{name} is loaded on no worker, as no alias and no route names it: give it an alias")
-        raise ModelNotReady(f"{name} is not loaded on any worker yet", retry_after=1)
+        if (trouble := route.troubles.get(target.version)) is None:
+            raise ModelNotReady(f"{name} is not loaded on any worker yet", retry_after=1)
+        raise ModelNotReady(
+            f"{name} is loaded on no worker: {trouble.reason}", retry_after=None if trouble.lasts else 1
+        )
+
+
+NO_TROUBLES: Final[Mapping[int, Trouble]] = {}
 
 
 def build_table(
@@ -113,13 +130,15 @@ def build_table(
     ready: Mapping[int, tuple[Replica, ...]],
     before: RouteTable | None = None,
     alone: Collection[int] = (),
+    troubles: Mapping[int, Trouble] = NO_TROUBLES,
 ) -> RouteTable:
     """The table for these models; `ready` maps a version's id to the replicas that have it loaded.
 
-    `alone` are the versions whose requests a trial has found to depend on one another.
+    `alone` are the versions whose requests a trial has found to depend on one another, `troubles` those that a worker
+    could not load; both by id.
     """
     past = before.models if before else {}
-    routes = {model.name: _route(model, ready, past.get(model.name), alone) for model in models}
+    routes = {model.name: _route(model, ready, past.get(model.name), alone, troubles) for model in models}
     return RouteTable(routes, loaded=True)
 
 
@@ -128,6 +147,7 @@ def _route(
     ready: Mapping[int, tuple[Replica, ...]],
     before: ModelRoute | None,
     alone: Collection[int],
+    troubles: Mapping[int, Trouble],
 ) -> ModelRoute:
     targets = {
         version.number: _target(version, ready.get(version.id, ()), before, alone=version.id in alone)
@@ -145,6 +165,7 @@ def _route(
         shares=_shares(*(_weigh(shares, versions) for shares in (weights, _so_far(before), stable))),
         failures={str(version.number): version.failure for version in model.versions if version.failure},
         wanted={str(version.number) for version in model.versions if model.names(version.number)},
+        troubles={str(version.number): troubles[version.id] for version in model.versions if version.id in troubles},
     )
 
 

@@ -44,6 +44,8 @@ class Slot:
             told["trial"] = True
         if self.timeouts:
             told["timeouts"] = self.timeouts
+        if self.lacking:
+            told["lacking"] = True
         if self.alone is not None:
             told["alone"] = self.alone
         if self.model is not None and self.model.crashes:

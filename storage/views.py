@@ -86,8 +86,9 @@ class ReplicaView:
 
     `versions` maps a version's id (as a string) to `{"state": ..., "reason": ...}`, as the worker wrote it. A version
     that is loaded again keeps the reason for which it failed. Where there is something to tell, it also has: `trial`,
-    of one that loads for the first time; `timeouts`, how many trials in a row took too long; `alone`, why requests must
-    run alone, as its trial found out; `suspect`, how often its process has died, and of what; and the inputs `refused`.
+    of one that loads for the first time; `timeouts`, how many trials in a row took too long; `lacking`, where
+    its machine has not got what the version takes; `alone`, why requests must run alone, as its trial found out;
+    `suspect`, how often its process has died, and of what; and the inputs `refused`.
     """
 
     id: str

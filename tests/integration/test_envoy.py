@@ -304,7 +304,9 @@ async def test_a_worker_that_is_silent_for_longer_than_the_gateway_says_is_passe
         await asyncio.sleep(LIMIT_S)
 
     async def tell(worker: Worker, scope: Scope, send: Send) -> None:
-        attempts.append((worker.headers[b"x-envoy-attempt-count"], worker.headers.get(b"x-envoy-is-timeout-retry", b"")))
+        attempts.append(
+            (worker.headers[b"x-envoy-attempt-count"], worker.headers.get(b"x-envoy-is-timeout-retry", b""))
+        )
         await send_answer(send, b"", [])
 
     async with balancing(tmp_path, health_interval="300s") as balanced:

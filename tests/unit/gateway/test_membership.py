@@ -41,6 +41,17 @@ def holders(members: Membership) -> list[str]:
     return [replica.id for replica in members.table.resolve("m", None).replicas]
 
 
+@pytest.mark.parametrize(("lacking", "retry_after"), [(True, None), (False, 1)])
+async def test_who_asks_for_what_workers_cannot_load_is_told_why(lacking: bool, retry_after: int | None) -> None:
+    view = replica("a", 1)
+    view.versions["1"] = {"state": "failed", "reason": "no cuda here"} | ({"lacking": True} if lacking else {})
+    members = membership(FakeRegistry(view))
+    await members.refresh()
+    with pytest.raises(ModelNotReady, match="version 1 of model 'm' is loaded on no worker: no cuda here") as refused:
+        members.table.resolve("m", None)
+    assert refused.value.retry_after == retry_after
+
+
 async def test_a_version_is_routed_to_the_replicas_that_have_it_loaded() -> None:
     members = membership(FakeRegistry(replica("a", 1), replica("b"), replica("c", 1)))
     await members.refresh()

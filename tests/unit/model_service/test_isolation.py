@@ -115,7 +115,7 @@ async def test_an_answer_that_is_larger_than_a_worker_takes_is_refused_in_words(
         if answered:
             assert len((await model.infer(request)).outputs[0].data) == 4000
         else:
-            with pytest.raises(TooLarge, match="4040 bytes.* ask for less"):
+            with pytest.raises(TooLarge, match=r"4040 bytes.* ask for less"):
                 await model.infer(request)
     await model.close()
 
