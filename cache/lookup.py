@@ -13,7 +13,7 @@ class Lookup:
 
     owner: Any
     outcome: Literal["hit", "miss", "join"] | None = None  # None while it goes on
-    store: Literal["redis"] | None = None  # where a hit was found
+    store: Literal["shared"] | None = None  # where a hit was found
     joined: Any = None
     asked: float | None = None  # when the shared store was
     answered: float | None = None  # and when it had answered

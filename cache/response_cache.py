@@ -89,17 +89,17 @@ class ResponseCache:
         compute: Callable[[], Awaitable[bytes]],
         lookup: Lookup | None = None,
         *,
-        anew: bool = False,
+        recompute: bool = False,
     ) -> tuple[bytes, Outcome]:
         """The value under `key`, which `peek` did not find: from the shared store, or else from `compute`.
 
         It is then cached for `ttl_s` seconds. Whoever asks while it is being computed waits for the same computation,
         and gets its exception if it raises. It is cancelled when the last of them is. `lookup` is filled in. With
-        `anew` a cached value is computed again and replaced, for callers that could not read it.
+        `recompute` a cached value is computed again and replaced, for callers that could not read it.
         """
         flight = self._flights.get(key)
         if flight is None:
-            task = asyncio.create_task(self._find(key, ttl_s, compute, lookup, anew))
+            task = asyncio.create_task(self._find(key, ttl_s, compute, lookup, recompute))
             flight = self._flights[key] = _Flight(task, lookup and lookup.owner)
             flight.task.add_done_callback(lambda _: self._land(key, flight))
             answer = asyncio.shield(flight.task)
@@ -128,13 +128,13 @@ class ResponseCache:
         await self._memory.close()
 
     async def _find(
-        self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]], lookup: Lookup | None, anew: bool
+        self, key: bytes, ttl_s: float, compute: Callable[[], Awaitable[bytes]], lookup: Lookup | None, recompute: bool
     ) -> tuple[bytes, Outcome]:
-        shared = None if anew else self._shared
+        shared = None if recompute else self._shared
         if shared is not None and (entry := await self._ask(shared, key, lookup)) is not None:
-            self.stats.hits_redis += 1
+            self.stats.hits_shared += 1
             self._memory.keep(key, entry.value, min(ttl_s, entry.ttl_s))
-            _decide(lookup, "hit", "redis")
+            _decide(lookup, "hit", "shared")
             return entry.value, "hit"
         self.stats.misses += 1
         _decide(lookup, "miss")
@@ -191,6 +191,6 @@ class ResponseCache:
             del self._flights[key]
 
 
-def _decide(lookup: Lookup | None, outcome: Literal["hit", "miss"], store: Literal["redis"] | None = None) -> None:
+def _decide(lookup: Lookup | None, outcome: Literal["hit", "miss"], store: Literal["shared"] | None = None) -> None:
     if lookup is not None:
         lookup.outcome, lookup.store, lookup.decided = outcome, store, monotonic()

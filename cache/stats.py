@@ -7,12 +7,12 @@ from dataclasses import dataclass
 class CacheStats:
     """Counters since the start of the process, and, at the end, three gauges.
 
-    Every request that asked is one of hits_memory, hits_redis, misses and joins, unless its computation or its lookup
+    Every request that asked is one of hits_memory, hits_shared, misses and joins, unless its computation or its lookup
     is still going on or was cancelled.
     """
 
     hits_memory: int = 0
-    hits_redis: int = 0
+    hits_shared: int = 0
     misses: int = 0  # computations that were started
     joins: int = 0  # requests that waited for what another one in this process had begun
     lease_waits: int = 0  # lookups that found another process computing the same

@@ -7,7 +7,7 @@ from cache.lookup import Lookup
 from wire.spans import Attributes, Span
 
 CACHE: Final = "headrace.cache"  # hit, miss or join
-STORE: Final = "headrace.cache.store"  # memory or redis, where it was a hit
+STORE: Final = "headrace.cache.store"  # memory or shared, where it was a hit
 WAITED: Final = "headrace.cache.waited"  # whether another gateway process was computing the same
 _REDIS: Final[Attributes] = {"db.system.name": "redis"}
 

@@ -32,7 +32,7 @@ _WEIGHT: Final = 0.1  # of the last answer, in what is said of all
 
 
 class Waiter(Protocol):
-    """What a response or an error is told to: a future, or what stands for one."""
+    """What gets a response or an error: a future, or an object that has a future's methods (`DirectRequest`)."""
 
     def done(self) -> bool: ...
 
@@ -43,7 +43,10 @@ class Waiter(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """A request, and the group that it was sent with once it has been. `arrived` is monotonic seconds."""
+    """A request that shares a worker's request, and the group that it was sent with once it has been.
+
+    `arrived` is monotonic seconds.
+    """
 
     target: Target
     request: InferRequest

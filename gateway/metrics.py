@@ -204,7 +204,7 @@ def _count_wanted(route: ModelRoute) -> dict[str, int]:
 def _cache_metrics(stats: CacheStats) -> Iterator[Metric]:
     hits = CounterMetricFamily("headrace_cache_hits", "Answers found in the cache.", labels=["store"])
     hits.add_metric(["memory"], stats.hits_memory)
-    hits.add_metric(["redis"], stats.hits_redis)
+    hits.add_metric(["shared"], stats.hits_shared)
     yield hits
     for name, about in _CACHE_COUNTERS.items():
         yield CounterMetricFamily(f"headrace_cache_{name}", about, value=getattr(stats, name))

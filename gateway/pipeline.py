@@ -61,7 +61,7 @@ class Gateway:
         cached = self.cache.peek(key)
         if cached is not None and (response := await _read(cached)) is not None:
             return self._hit(target, request, response, began)
-        return await self._fetch_or_compute(key, target, request, began, anew=cached is not None)
+        return await self._fetch_or_compute(key, target, request, began, recompute=cached is not None)
 
     def resolve(self, request: InferRequest) -> Target:
         """The version that answers it. Raises ModelNotFound, ModelNotReady; CrashingInput for one that is refused."""
@@ -98,32 +98,24 @@ class Gateway:
         return answer_of(target, response, "hit")
 
     async def _fetch_or_compute(
-        self, key: bytes, target: Target, request: InferRequest, began: float, anew: bool
+        self, key: bytes, target: Target, request: InferRequest, began: float, recompute: bool
     ) -> Answer:
-        # Both stay None where the answer was cached, or was computed for an equal request that this one has joined.
-        asked: float | None = None  # when a worker was asked
-        computed: InferResponse | None = None  # what it answered
-
-        async def compute() -> bytes:
-            nonlocal asked, computed
-            asked = monotonic()
-            computed = await self.coalescer.infer(target, request)
-            return await run_in_thread_if_large(size_of(computed.outputs), _pack, computed)
-
+        computation = _Computation(self.coalescer, target, request)
         while True:
             try:
-                value, status = await self._look_up(request.span, key, target, compute, began, anew)
+                value, status = await self._look_up(request.span, key, target, computation.run, began, recompute)
             except DeadlineExceeded:
-                # It may be the deadline of the request that this one had joined: then compute on our own account.
-                if request.deadline is None or (began := monotonic()) >= request.deadline:
+                # It may be the deadline of an equal request whose computation this one had joined: then begin one.
+                if request.deadline is None or monotonic() >= request.deadline:
                     raise
-            else:
-                if (response := computed or await _read(value)) is not None:
-                    self._count(target, status, began, asked)
-                    return answer_of(target, response, status)
-                if status == "miss":
-                    raise ServingError("a worker's answer cannot be read back from the cache")
-                anew = True
+                began = monotonic()
+                continue
+            if (response := computation.response or await _read(value)) is not None:
+                self._count(target, status, began, computation.began)
+                return answer_of(target, response, status)
+            if status == "miss":
+                raise ServingError("a worker's answer cannot be read back from the cache")
+            recompute = True  # what is cached is no answer
 
     async def _look_up(
         self,
@@ -132,27 +124,45 @@ class Gateway:
         target: Target,
         compute: Callable[[], Awaitable[bytes]],
         began: float,
-        anew: bool,
+        recompute: bool,
     ) -> tuple[bytes, Outcome]:
         if span is None:
-            return await self.cache.fetch_or_compute(key, target.cache_ttl_s, compute, anew=anew)
+            return await self.cache.fetch_or_compute(key, target.cache_ttl_s, compute, recompute=recompute)
         lookup, failed = Lookup(span), None
         try:
-            return await self.cache.fetch_or_compute(key, target.cache_ttl_s, compute, lookup, anew=anew)
+            return await self.cache.fetch_or_compute(key, target.cache_ttl_s, compute, lookup, recompute=recompute)
         except BaseException as error:
             failed = type(error).__name__
             raise
         finally:
             record_lookup(span, began, lookup, failed)
 
-    def _count(self, target: Target, status: Outcome, began: float, asked: float | None) -> None:
+    def _count(self, target: Target, status: Outcome, began: float, computation_began: float | None) -> None:
         counts = self.counts[target.model, target.version]
         if status == "hit":
             counts.hits.add(monotonic() - began)
-        elif asked is None:
+        elif computation_began is None:  # an equal request's computation was shared
             counts.shared.add(monotonic() - began)
         else:
-            counts.misses.add(asked - began)
+            counts.misses.add(computation_began - began)
+
+
+@dataclass(slots=True)
+class _Computation:
+    """Asks a worker, where the cache has no answer and no equal request is being computed. `began` and `response` are
+    None until then."""
+
+    backend: InferenceBackend
+    target: Target
+    request: InferRequest
+    began: float | None = None
+    response: InferResponse | None = None
+
+    async def run(self) -> bytes:
+        """The answer, as the cache keeps it."""
+        self.began = monotonic()
+        self.response = await self.backend.infer(self.target, self.request)
+        return await run_in_thread_if_large(size_of(self.response.outputs), _pack, self.response)
 
 
 def answer_of(target: Target, response: InferResponse, cache: CacheStatus) -> Answer:

@@ -13,16 +13,16 @@ from loadtests.spec import Report, Spec
 CONNECTIONS = 32
 SECONDS = 6.0
 LEAST_HITS = 0.99  # of the answers, or the run is not one of cache hits
-TARGETS: Mapping[Literal["memory", "redis"], float] = {"memory": 6000, "redis": 3000}
+TARGETS: Mapping[Literal["memory", "shared"], float] = {"memory": 6000, "shared": 3000}
 
 
 def measure() -> Result:
     """Both stores, by turns. Raises RuntimeError where answers came from elsewhere than the store that is measured."""
-    reports: dict[Literal["memory", "redis"], list[Report]] = {store: [] for store in TARGETS}
+    reports: dict[Literal["memory", "shared"], list[Report]] = {store: [] for store in TARGETS}
     for number in range(ROUNDS):
         print(f"round {number + 1} of {ROUNDS}")
         for store, of_store in reports.items():
-            environment = {"HEADRACE_CACHE_MEMORY_BYTES": "0"} if store == "redis" else {}
+            environment = {"HEADRACE_CACHE_MEMORY_BYTES": "0"} if store == "shared" else {}
             with platform([artifact("overhead", cache_ttl_s=3600)], workers=1, environment=environment) as running:
                 of_store.append(_hits(running, store))
             report = of_store[-1]
@@ -34,7 +34,7 @@ def measure() -> Result:
     return result("cache_hits", about, figures, {"reports": reports})
 
 
-def _hits(running: Platform, store: Literal["memory", "redis"]) -> Report:
+def _hits(running: Platform, store: Literal["memory", "shared"]) -> Report:
     target = running.target("overhead")
     bodies = [target.dialect.encode(item) for item in items("overhead")]
     # Twice, the first time with few in flight: writes to Redis go on behind the answer, and more at once are dropped.
@@ -53,7 +53,7 @@ def _hits(running: Platform, store: Literal["memory", "redis"]) -> Report:
     return report
 
 
-def _figure(store: Literal["memory", "redis"], reports: list[Report]) -> Figure:
+def _figure(store: Literal["memory", "shared"], reports: list[Report]) -> Figure:
     share = median(reports, "cpu_share")
     hits = sum(report["header_values"]["hit"] for report in reports)
     others = sum(report["count"] for report in reports) - hits
@@ -63,5 +63,5 @@ def _figure(store: Literal["memory", "redis"], reports: list[Report]) -> Figure:
         f"p50 {median(reports, 'p50_ms'):.1f} ms, p99 {median(reports, 'p99_ms'):.1f} ms",
         *faults(reports),
     ]
-    what = {"memory": "cache hits held in memory", "redis": "cache hits that only Redis holds"}[store]
+    what = {"memory": "cache hits held in memory", "shared": "cache hits that only Redis holds"}[store]
     return figure(what, median(reports, "rate"), "requests/s", at_least=TARGETS[store], notes=notes)

@@ -62,7 +62,7 @@ class Platform:
         return Target("worker", url, oip(TENSORS[workload]))
 
     def cache_counters(self) -> dict[str, float]:
-        """What the gateway counts about its cache: `hits_memory`, `hits_redis`, `misses`, `redis_errors` ..."""
+        """What the gateway counts about its cache: `hits_memory`, `hits_shared`, `misses`, `redis_errors` ..."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
             text = answer.read().decode()
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]

@@ -51,16 +51,16 @@ class Endpoint(Protocol):
 
 
 class DirectRequest:
-    """One request. It stands where the coalescer would have a future."""
+    """One request, from its body to its answer. The coalescer gives it its response as it would a future."""
 
-    __slots__ = ("_endpoint", "_exchange", "_id", "_member", "_over", "_question", "_slot", "_target")
+    __slots__ = ("_endpoint", "_exchange", "_id", "_member", "_question", "_slot", "_target", "_waits")
 
     def __init__(self, endpoint: Endpoint, exchange: Exchange) -> None:
         self._endpoint = endpoint
         self._exchange = exchange
         self._id = id_of(exchange.headers)
         self._question: Question | None = None
-        self._over = True
+        self._waits = False  # among others, for what a worker computes
         self._slot: set[Expiring] | None = None
 
     def begin(self) -> None:
@@ -103,7 +103,7 @@ class DirectRequest:
         assert deadline is not None
         endpoint.limits.admission.in_flight += 1
         endpoint.limits.budget.reserved += len(self._exchange.body)
-        self._over = False
+        self._waits = True
         self._member = member
         self._slot = self._exchange.deadlines.add(deadline, self)
         self._exchange.watch(self.lose)
@@ -111,7 +111,7 @@ class DirectRequest:
     # What the coalescer asks of a future
 
     def done(self) -> bool:
-        return self._over
+        return not self._waits
 
     def set_result(self, response: InferResponse) -> None:
         self._end()
@@ -125,20 +125,20 @@ class DirectRequest:
 
     def expire(self) -> None:
         """Its deadline has passed."""
-        if not self._over:
+        if self._waits:
             self.set_exception(DeadlineExceeded())
             self._endpoint.gateway.leave(self._member)
 
     def lose(self) -> None:
         """Its client has hung up."""
-        if self._over:
+        if not self._waits:
             return
         self._end()
         self._endpoint.gateway.leave(self._member)
         self._keep(self._target.model, "", ClientGone.__name__)
 
     def _end(self) -> None:
-        self._over = True
+        self._waits = False
         limits = self._endpoint.limits
         limits.admission.in_flight -= 1
         limits.budget.take_back(len(self._exchange.body))

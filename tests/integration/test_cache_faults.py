@@ -105,7 +105,7 @@ async def test_a_server_that_is_killed_costs_no_request() -> None:
             server.process.wait()
             assert await ask_in_turn(cache, keys) == ["miss"] * 20
             assert await ask(cache, keys) == ["miss"] * 20
-            assert cache.stats.hits_redis == 20
+            assert cache.stats.hits_shared == 20
             assert cache.stats.redis_errors >= 5
             assert cache.stats.breaker_state == State.OPEN
 
@@ -130,14 +130,14 @@ async def test_a_server_that_hangs_costs_no_request_and_is_used_again_when_it_go
     with valkey_server() as server:
         await fill(server.url, keys)
         async with opened(server.url, redis_timeout_ms=50, breaker_open_ms=100) as cache:
-            await ask_until(cache, keys, lambda: cache.stats.hits_redis > 0)
+            await ask_until(cache, keys, lambda: cache.stats.hits_shared > 0)
             with stopped(server):
                 await ask_until(cache, keys, lambda: cache.stats.breaker_opened > 0)
                 assert cache.stats.redis_errors >= 5
                 skipped = cache.stats.redis_skipped
                 await ask_until(cache, keys, lambda: cache.stats.redis_skipped > skipped)
-            hits = cache.stats.hits_redis
-            await ask_until(cache, keys, lambda: cache.stats.hits_redis > hits)
+            hits = cache.stats.hits_shared
+            await ask_until(cache, keys, lambda: cache.stats.hits_shared > hits)
             await ask_until(cache, keys, lambda: cache.stats.breaker_state == State.CLOSED)
 
 
@@ -191,7 +191,7 @@ async def test_a_server_that_is_flushed_costs_no_request_and_fills_again() -> No
             await asyncio.gather(*asking)
             await client.flushall()
             await ask(cache, keys)
-            await ask_until(cache, keys, lambda: cache.stats.hits_redis >= 100)
+            await ask_until(cache, keys, lambda: cache.stats.hits_shared >= 100)
         assert cache.stats.misses >= 20
         assert cache.stats.redis_errors == 0
 
@@ -203,11 +203,11 @@ async def test_a_server_that_restarts_costs_no_request_and_is_used_again() -> No
         await fill(server.url, keys)
     async with opened(server.url, breaker_open_ms=50) as cache:
         with valkey_server(port):
-            await ask_until(cache, keys, lambda: cache.stats.hits_redis > 0)
+            await ask_until(cache, keys, lambda: cache.stats.hits_shared > 0)
         await ask_until(cache, keys, lambda: cache.stats.breaker_state == State.OPEN)
-        hits = cache.stats.hits_redis
+        hits = cache.stats.hits_shared
         with valkey_server(port):
-            await ask_until(cache, keys, lambda: cache.stats.hits_redis > hits)
+            await ask_until(cache, keys, lambda: cache.stats.hits_shared > hits)
         assert cache.stats.breaker_opened >= 1
 
 
@@ -275,7 +275,7 @@ async def test_a_server_that_answers_rubbish_costs_no_request_and_is_soon_left_a
         assert asked > 0
         assert await ask(cache, some_keys(10)) == ["miss"] * 10
         assert len(sent) == asked
-        assert cache.stats.hits_redis == 0
+        assert cache.stats.hits_shared == 0
 
 
 async def test_a_server_that_takes_writes_but_answers_rubbish_to_reads_costs_no_request() -> None:

@@ -79,7 +79,7 @@ async def test_two_gateways_compute_an_answer_once(gateways: tuple[ResponseCache
     assert [value for value, _ in outcomes] == [b"value"] * 40
     assert model.computed == 1
     assert one.stats.misses + other.stats.misses == 1
-    assert one.stats.hits_redis + other.stats.hits_redis == 1
+    assert one.stats.hits_shared + other.stats.hits_shared == 1
 
 
 async def test_what_one_gateway_computed_is_a_hit_in_another(

@@ -26,7 +26,7 @@ async def test_a_hit_names_the_store_that_it_was_found_in() -> None:
     shared.entries[KEY] = Entry(b"value", 60)
     cache, far = make_cache(shared), Lookup("me")
     await get_or_compute(cache, KEY, 60, Model(), far)
-    assert (far.outcome, far.store) == ("hit", "redis")
+    assert (far.outcome, far.store) == ("hit", "shared")
 
 
 async def test_who_joins_learns_whose_computation_it_is() -> None:
@@ -57,7 +57,7 @@ async def test_that_another_process_was_waited_for_is_told() -> None:
     shared.leased.discard(KEY)
     shared.entries[KEY] = Entry(b"value", 60)
     await asking
-    assert (lookup.outcome, lookup.store, lookup.waited) == ("hit", "redis", True)
+    assert (lookup.outcome, lookup.store, lookup.waited) == ("hit", "shared", True)
 
 
 async def test_a_lookup_that_was_given_up_has_no_outcome() -> None:

@@ -96,11 +96,15 @@ async def get_or_compute(
     compute: Callable[[], Awaitable[bytes]],
     lookup: Lookup | None = None,
     *,
-    anew: bool = False,
+    recompute: bool = False,
 ) -> tuple[bytes, str]:
     """As callers do: from memory where it is there and can be read."""
-    value = None if anew else cache.peek(key)
-    return (value, "hit") if value is not None else await cache.fetch_or_compute(key, ttl_s, compute, lookup, anew=anew)
+    value = None if recompute else cache.peek(key)
+    return (
+        (value, "hit")
+        if value is not None
+        else await cache.fetch_or_compute(key, ttl_s, compute, lookup, recompute=recompute)
+    )
 
 
 async def settle() -> None:
@@ -228,7 +232,7 @@ async def test_an_answer_in_the_shared_store_is_a_hit_and_moves_into_memory_for_
     clock.now = 10.0
     assert cache.peek(KEY) is None
     assert model.started == 0
-    assert cache.stats.hits_redis == 1
+    assert cache.stats.hits_shared == 1
 
 
 async def test_the_answer_does_not_wait_for_the_shared_store_to_take_it() -> None:

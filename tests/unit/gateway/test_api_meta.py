@@ -50,7 +50,7 @@ async def test_metrics_tell_of_requests_and_of_the_cache(app: Application, start
         asked = tuple(sorted({**labels, "outcome": outcome}.items()))
         assert samples["headrace_gateway_request_seconds_count", asked] == 1
     assert samples["headrace_cache_hits_total", (("store", "memory"),)] == 1
-    assert samples["headrace_cache_hits_total", (("store", "redis"),)] == 0
+    assert samples["headrace_cache_hits_total", (("store", "shared"),)] == 0
     assert samples["headrace_cache_misses_total", ()] == 1
     assert samples["headrace_cache_memory_entries", ()] == 1
 
