@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Final
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -112,10 +111,10 @@ def _fast_path_routes(components: Components) -> list[Route]:
         return Route(path, endpoint, methods=["POST"])
 
     json = components.settings.json_limits
-    decode = partial(oip.decode, limits=json)
+    inference = oip.Inference(components.membership, json)
     return [
-        route("/v2/models/{model}/infer", "oip", decode),
-        route("/v2/models/{model}/versions/{version}/infer", "oip", decode),
+        route("/v2/models/{model}/infer", "oip", inference),
+        route("/v2/models/{model}/versions/{version}/infer", "oip", inference),
         route("/v1/embeddings", "openai", openai.Embeddings(components.membership, json)),
         route("/models/{model}", "huggingface", huggingface.HuggingFace(components.membership, json)),
     ]

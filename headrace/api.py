@@ -1,13 +1,15 @@
 """Talks to a running gateway, and turns whatever goes wrong into one line that says what to do."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
+from headrace.binary_data import JSON_LENGTH, decode_answer, encode_request
 from headrace.errors import CommandError, unknown_model
+from wire.errors import InvalidInput
 
 # Loading a large file into the registry takes as long as it takes; a gateway that is silent for this long is not there.
 TIMEOUT = httpx.Timeout(60, connect=5)
@@ -47,6 +49,17 @@ class Api:
         if not isinstance(metadata, dict) or not metadata.keys() >= {"name", "task", "inputs"}:
             raise not_ours(response.url)
         return metadata
+
+    async def infer(self, name: str, version: str | None, request: Mapping[str, Any]) -> Any:
+        """The model's answer as JSON has it, with any number that a tensor may hold. Raises CommandError."""
+        body, headers = encode_request(request, binary_output=True)
+        response = await self.send("POST", f"{model_path(name, version)}/infer", content=body, headers=headers)
+        if not response.is_success or JSON_LENGTH not in response.headers:
+            return _json_of(response)
+        try:
+            return decode_answer(response.content, int(response.headers[JSON_LENGTH]))
+        except (InvalidInput, ValueError, LookupError) as error:
+            raise not_ours(response.url) from error
 
     async def has(self, path: str) -> bool:
         """Whether HEAD finds something there."""

@@ -1,7 +1,6 @@
 """`headrace bench`: a first look at how fast a model answers."""
 
 import asyncio
-import json
 import random
 from typing import Annotated, Any
 
@@ -28,6 +27,7 @@ def bench(
     A closed loop, and the load shares the machine: for figures to compare, see loadtests/.
     """
     from headrace.api import model_path
+    from headrace.binary_data import encode_request
     from headrace.load import encode, run_closed_loop
     from headrace.output import print_json, print_pairs
     from headrace.sample import invent_request
@@ -35,10 +35,13 @@ def bench(
     gateway = platform.gateway_url
     metadata = asyncio.run(_metadata(gateway, platform.token, name, version))
     chance = random.Random(0)
-    headers = [] if cached else [("cache-control", "no-cache")]
+    headers = {} if cached else {"cache-control": "no-cache"}
     path = f"{model_path(name, version)}/infer"
-    bodies = [json.dumps(invent_request(metadata, rows, chance)).encode() for _ in range(REQUESTS)]
-    wire = [encode(gateway, path, body, headers) for body in bodies]
+    binary_output = _may_be_no_number(metadata)
+    wire = []
+    for _ in range(REQUESTS):
+        body, described = encode_request(invent_request(metadata, rows, chance), binary_output=binary_output)
+        wire.append(encode(gateway, path, body, {**described, **headers}))
     measured = asyncio.run(run_closed_loop(gateway, wire, connections=concurrency, seconds=seconds))
     if not measured.latencies:
         said = measured.last_refusal.decode(errors="replace")
@@ -63,6 +66,15 @@ def bench(
         print_json(result)
     else:
         print_pairs({key: value for key, value in result.items() if value != {}})
+
+
+def _may_be_no_number(metadata: dict[str, Any]) -> bool:
+    """Whether an output may hold what JSON cannot. Text models answer no NaN, and most of their clients read JSON."""
+    from headrace.binary_data import FLOATS
+    from headrace.sample import contract_of
+
+    floats = any(spec["datatype"] in FLOATS for spec in metadata.get("outputs", ()))
+    return floats and not contract_of(metadata).takes_text
 
 
 async def _metadata(url: str, token: str | None, name: str, version: str | None) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -19,12 +20,13 @@ def infer(
     ],
     version: options.Version = None,
 ) -> None:
-    """Ask a model. Where its only input is a text a row, each value, or line of standard input, is a text, JSON too."""
-    from headrace.output import print_json
+    """Ask a model. Where its only input is a text a row, each value, or line of standard input, is a text, JSON too.
 
+    FP16 and BF16 are typed and shown as numbers; NaN, Infinity and -Infinity as these words, in --json too.
+    """
     json_rows, response = asyncio.run(_infer(platform, name, version, values))
     if platform.as_json:
-        print_json(response)
+        print(json.dumps(response, indent=2, ensure_ascii=False))  # orjson would make null of NaN
         return
     for tensor in response["outputs"]:
         print(f"{tensor['name']} {tensor['datatype']} {tensor['shape']}")
@@ -34,14 +36,14 @@ def infer(
 
 async def _infer(platform: options.Platform, name: str, version: str | None, values: list[str]) -> tuple[bool, Any]:
     """Whether strings in the answer are rows of JSON, and the answer."""
-    from headrace.api import Api, model_path
+    from headrace.api import Api
     from headrace.sample import contract_of, request_of, takes_texts
 
     async with Api.open(platform.gateway_url, platform.token) as api:
         metadata = await api.model(name, version)
         if values == ["-"]:
             values = sys.stdin.read().splitlines() if takes_texts(metadata) else [sys.stdin.read()]
-        answer = await api.call("POST", f"{model_path(name, version)}/infer", request_of(metadata, values))
+        answer = await api.infer(name, version, request_of(metadata, values))
         return contract_of(metadata).json_rows, answer
 
 
@@ -59,6 +61,10 @@ def brief(row: Any, *, as_json: bool) -> str:
     if isinstance(row, str):
         return json.dumps(json.loads(row), ensure_ascii=False) if as_json else row
     if isinstance(row, list):
-        shown = [f"{x:.4g}" if isinstance(x, float) else str(x) for x in row[:10]]
+        shown = [_number(x, 4) if isinstance(x, float) else str(x) for x in row[:10]]
         return " ".join(shown) + (f" ... ({len(row)})" if len(row) > 10 else "")
-    return f"{row:.6g}" if isinstance(row, float) else str(row)
+    return _number(row, 6) if isinstance(row, float) else str(row)
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}g}" if isfinite(value) else json.dumps(value)

@@ -7,7 +7,7 @@ a model; what a platform bears under a given arrival rate is for `loadtests/`.
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from urllib.parse import urlsplit
@@ -30,15 +30,14 @@ class Measured:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def encode(url: str, path: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> bytes:
-    """A POST of a JSON body, as it stands on the wire."""
+def encode(url: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """A POST of `body`, which the headers describe, as it stands on the wire."""
     parts = urlsplit(url)
     lines = [
         f"POST {parts.path.rstrip('/')}{path} HTTP/1.1",
         f"host: {parts.netloc}",
-        "content-type: application/json",
         f"content-length: {len(body)}",
-        *(f"{name}: {value}" for name, value in headers),
+        *(f"{name}: {value}" for name, value in headers.items()),
     ]
     return "\r\n".join([*lines, "", ""]).encode() + body
 

@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from headrace.errors import CommandError
 from wire.tasks.contract import Contract
@@ -37,7 +37,7 @@ def request_of(metadata: dict[str, Any], values: Sequence[str]) -> dict[str, Any
     """The OIP request for what was typed: one or more texts, or the tensors as one JSON value.
 
     JSON may be the whole request (`{"inputs": [...]}`), an object of tensors by name, or the data of the only input; a
-    row alone is taken for a batch of one. Raises CommandError where it is none of these.
+    row alone is taken for a batch of one. NaN and Infinity are taken. Raises CommandError where it is none of these.
     """
     specs = metadata["inputs"]
     if takes_texts(metadata):
@@ -48,7 +48,7 @@ def request_of(metadata: dict[str, Any], values: Sequence[str]) -> dict[str, Any
             f"{metadata['name']} takes tensors, not {len(values)} texts", f"give one JSON value: {_shape_of(specs)}"
         )
     try:
-        given = json.loads(values[0], parse_constant=_no_json)
+        given = json.loads(values[0])
     except json.JSONDecodeError as error:
         raise CommandError(f"the input is not JSON: {error}", f"{metadata['name']} takes {_shape_of(specs)}") from error
     if isinstance(given, dict) and isinstance(given.get("inputs"), list):
@@ -80,18 +80,14 @@ def _invent_tensor(spec: dict[str, Any], rows: int, chance: random.Random) -> di
             data: list[Any] = [" ".join(chance.choices(WORDS, k=chance.randint(4, 24))) for _ in range(count)]
         case "BOOL":
             data = [chance.random() < 0.5 for _ in range(count)]
-        case "FP32" | "FP64":
+        case "FP16" | "BF16" | "FP32" | "FP64":
             data = [round(chance.random(), 6) for _ in range(count)]
-        case "FP16" | "BF16":
-            raise _binary_only(f"the input {spec['name']} is {spec['datatype']}, which")
         case _:
             data = [chance.randint(0, 1) for _ in range(count)]
     return {"name": spec["name"], "datatype": spec["datatype"], "shape": shape, "data": data}
 
 
 def _tensor(spec: dict[str, Any], data: Any) -> dict[str, Any]:
-    if spec["datatype"] in ("FP16", "BF16"):
-        raise _binary_only(f"the input {spec['name']} is {spec['datatype']}, which")
     if not spec["shape"] and not isinstance(data, list):
         return {"name": spec["name"], "datatype": spec["datatype"], "shape": [], "data": [data]}
     shape = _nesting(data, spec["name"])
@@ -100,14 +96,6 @@ def _tensor(spec: dict[str, Any], data: Any) -> dict[str, Any]:
     if len(shape) == len(spec["shape"]) - 1:
         shape = [1, *shape]
     return {"name": spec["name"], "datatype": spec["datatype"], "shape": shape, "data": data}
-
-
-def _no_json(constant: str) -> NoReturn:
-    raise _binary_only(constant)
-
-
-def _binary_only(what: str) -> CommandError:
-    return CommandError(f"{what} has no JSON form", "send it as binary data: tritonclient does")
 
 
 def _nesting(data: Any, name: str) -> list[int]:

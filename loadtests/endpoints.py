@@ -71,14 +71,11 @@ def gateway_endpoint(tracer: Tracer) -> Endpoint:
     view = ModelView(
         name=MODEL, versions=(version,), aliases={"stable": 1}, enabled=True, history={"stable": ()}, weights=None
     )
-    gateway = Gateway(
-        _Membership(build_table([view], {1: (Replica.at("http://127.0.0.1:1"),)})),
-        _Echo(),
-        open_cache(CacheSettings(redis_url=None)),
-    )
+    membership = _Membership(build_table([view], {1: (Replica.at("http://127.0.0.1:1"),)}))
+    gateway = Gateway(membership, _Echo(), open_cache(CacheSettings(redis_url=None)))
     app = InferenceEndpoint(
         "oip",
-        oip.decode,
+        oip.Inference(membership),
         gateway,
         metrics=Metrics(),
         requests=RequestLog(GatewaySettings(log_sample=0)),

@@ -88,7 +88,10 @@ class Batcher:
             raise TooLarge(f"the request has {rows} rows, the model's queue holds {limit}: send it in parts")
         waiting = self._queue.rows + self._reserved
         if waiting + rows > limit:
-            raise Overloaded(f"{waiting} rows wait, the queue holds {limit}", retry_after=self._wait_s())
+            raise Overloaded(
+                f"{waiting} rows wait, the request has {rows} more, the model's queue holds {limit}",
+                retry_after=self._wait_s(),
+            )
         if deadline is not None and deadline <= monotonic():
             raise DeadlineExceeded
 

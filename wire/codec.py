@@ -21,6 +21,8 @@ from wire.tensors import Tensor, check_datatype, check_shape, from_binary, from_
 MAX_TENSORS: Final = 1024
 MAX_NAME: Final = 1024  # characters
 MAX_PARAMETERS: Final = 64 << 10  # bytes of them as JSON: they travel to the worker, and into the cache's key
+# What to do about an answer that JSON may not hold.
+OTHERWISE: Final = 'ask for it in binary ("binary_data_output": true), or for fewer rows at a time'
 
 _NOTHING: Final = memoryview(b"")
 
@@ -111,7 +113,7 @@ def encode_response(
         else:
             values += prod(tensor.shape)
             text += len(tensor.data) if tensor.datatype == "BYTES" else 0
-            check_answer(values, text, limits)
+            check_answer(values, text, limits, OTHERWISE)
             outputs.append({**_head(tensor), "data": to_json(tensor)})
     head: dict[str, Any] = {"model_name": response.model, "model_version": response.version, "outputs": outputs}
     if request.id is not None:

@@ -46,13 +46,14 @@ def read_json(text: bytes | bytearray | memoryview, limits: JsonLimits | None, w
     return value
 
 
-def check_answer(values: int, text_bytes: int, limits: JsonLimits) -> None:
-    """Raises InvalidInput where an answer of so many values, and of so many bytes of text, is not written as JSON."""
-    if values > limits.values or text_bytes > limits.bytes:
-        raise InvalidInput(
-            f"the answer has {values} values and {text_bytes} bytes of text, as JSON it may have {limits.values} and"
-            f" {limits.bytes}: ask for it in binary, or for fewer rows at a time"
-        )
+def check_answer(values: int, text_bytes: int, limits: JsonLimits, otherwise: str) -> None:
+    """Raises InvalidInput where an answer of so many values, and of so many bytes of text, is not written as JSON.
+
+    `otherwise` says how the client's protocol has it.
+    """
+    for count, what, limit in ((values, "values", limits.values), (text_bytes, "bytes of text", limits.bytes)):
+        if count > limit:
+            raise InvalidInput(f"the answer has {count} {what}, as JSON it may have {limit}: {otherwise}")
 
 
 def _check_size(text: bytes | bytearray | memoryview, limits: JsonLimits) -> None:

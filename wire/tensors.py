@@ -60,7 +60,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any, boole
 
     Raises InvalidInput where an element does not fit the datatype, or their count does not fit the shape.
     """
-    flat = _flatten(name, data)
+    flat = flatten(name, data)
     if len(flat) != (expected := prod(shape)):
         raise InvalidInput(f"tensor '{name}': shape {list(shape)} takes {expected} elements, {len(flat)} came")
     try:
@@ -142,7 +142,8 @@ def check_shape(name: str, shape: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _flatten(name: str, data: Any) -> list[Any]:
+def flatten(name: str, data: Any) -> list[Any]:
+    """The elements of JSON `data`, which is a list, flat or nested. Raises InvalidInput."""
     if not isinstance(data, list):
         raise InvalidInput(f"tensor '{name}': data must be a list")
     flat: list[Any] = data

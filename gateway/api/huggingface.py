@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.api.json_answer import FEW_ROWS, check_expected
 from gateway.api.operations import Described, DescribedModel, post, ref
 from gateway.api.question import Question, Rendered
 from gateway.api.schemas import ANY_TASK_REQUEST, task_request
@@ -23,6 +24,7 @@ from wire.quote import quote
 from wire.tensors import bytes_tensor
 
 _ENVELOPE: Final = ("inputs", "parameters", "options")
+_OTHERWISE: Final = "ask for fewer inputs at a time"
 
 
 class HuggingFace:
@@ -40,18 +42,21 @@ class HuggingFace:
         beside = {name: value for name, value in asked.items() if name not in _ENVELOPE}
         parameters = {**beside, **_object(asked, "parameters")}
         work = target.task.read_body(asked.get("inputs"), parameters, target.manifest)
+        tensor = bytes_tensor(target.manifest.inputs[0].name, work.texts)
+        request = InferRequest(target.model, target.version, [tensor], parameters=work.parameters)
+        if len(work.texts) > FEW_ROWS:
+            check_expected(request, target, self._limits, _OTHERWISE)
 
         def render(answer: Answer) -> Rendered:
             (output,) = answer.response.outputs
             if output.datatype == "BYTES":
-                check_answer(0, len(output.data), self._limits)
+                check_answer(0, len(output.data), self._limits, _OTHERWISE)
             else:
-                check_answer(len(output.data) // 4, 0, self._limits)
+                check_answer(len(output.data) // 4, 0, self._limits, _OTHERWISE)
             return orjson.dumps(work.shape(answer.response)), [JSON]
 
-        tensor = bytes_tensor(target.manifest.inputs[0].name, work.texts)
         return Question(
-            InferRequest(target.model, target.version, [tensor], parameters=work.parameters),
+            request,
             render,
             no_cache=not _flag(options, "use_cache", True),
             wait=_flag(options, "wait_for_model", False),

@@ -4,30 +4,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.api import schemas
+from gateway.api.json_answer import FEW_ROWS, check_expected
 from gateway.api.operations import Described, DescribedModel, post, ref
 from gateway.api.question import Question, Rendered
-from gateway.pipeline import Answer
+from gateway.pipeline import Answer, RouteTableSource
 from service.answers import JSON, OCTETS
 from service.asgi import Headers, json_length
 from service.bodies import Body
 from storage.manifest import TensorSpec
 from wire import headers as names
-from wire.codec import decode_request, encode_response
+from wire.codec import OTHERWISE, decode_request, encode_response
 from wire.json_body import DEFAULT, JsonLimits
 from wire.schemas import Schema
 
 
-def decode(path: Mapping[str, str], headers: Headers, body: Body, limits: JsonLimits = DEFAULT) -> Question:
-    """`POST /v2/models/{model}[/versions/{version}]/infer`, as JSON or with binary tensors."""
-    request = decode_request(body, json_length(headers), path["model"], path.get("version"), limits=limits)
+class Inference:
+    """`POST /v2/models/{model}[/versions/{version}]/infer`, as JSON or with binary tensors: a Decode."""
 
-    def render(answer: Answer) -> Rendered:
-        content, length = encode_response(answer.response, request, limits)
-        if length is None:
-            return content, [JSON]
-        return content, [OCTETS, (names.INFERENCE_HEADER_CONTENT_LENGTH, b"%d" % length)]
+    def __init__(self, membership: RouteTableSource, limits: JsonLimits = DEFAULT) -> None:
+        self._membership = membership
+        self._limits = limits
 
-    return Question(request, render)
+    def __call__(self, path: Mapping[str, str], headers: Headers, body: Body) -> Question:
+        limits = self._limits
+        request = decode_request(body, json_length(headers), path["model"], path.get("version"), limits=limits)
+        if request.inputs[0].rows > FEW_ROWS:
+            target = self._membership.table.model(request.model).resolve(request.version)
+            request.version = target.version  # where weights decide, it is this one that must answer
+            check_expected(request, target, limits, OTHERWISE)
+
+        def render(answer: Answer) -> Rendered:
+            content, length = encode_response(answer.response, request, limits)
+            if length is None:
+                return content, [JSON]
+            return content, [OCTETS, (names.INFERENCE_HEADER_CONTENT_LENGTH, b"%d" % length)]
+
+        return Question(request, render)
 
 
 def describe(models: Sequence[DescribedModel]) -> Described:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from gateway.admission import Admission
 from gateway.api.errors import OpenAIError, error_responses
+from gateway.api.json_answer import FEW_ROWS, check_expected
 from gateway.api.operations import Described, DescribedModel, post
 from gateway.api.question import Question, Rendered
 from gateway.api.schemas import EMBEDDING_PARAMETERS, EMBEDDING_RESPONSE, embedding_request
@@ -33,6 +34,8 @@ from wire.tensors import bytes_tensor
 
 READERS: Final = 16  # requests that read the registry at once; others need it too
 
+_OTHERWISE: Final = 'ask for it with "encoding_format": "base64", or for fewer inputs at a time'
+
 
 class Embeddings:
     """`POST /v1/embeddings`: a Decode that knows the models."""
@@ -49,13 +52,15 @@ class Embeddings:
         base64 = _is_base64(asked.get("encoding_format"))
         parameters = model_parameters(asked, target.manifest)
         tensor = bytes_tensor(target.manifest.inputs[0].name, texts)
+        request = InferRequest(target.model, target.version, [tensor], parameters=parameters)
+        if not base64 and len(texts) > FEW_ROWS:
+            check_expected(request, target, self._limits, _OTHERWISE)
 
         def render(answer: Answer) -> Rendered:
             if not base64:
-                check_answer(len(answer.response.outputs[0].data) // 4, 0, self._limits)
+                check_answer(len(answer.response.outputs[0].data) // 4, 0, self._limits, _OTHERWISE)
             return _render(answer, base64)
 
-        request = InferRequest(target.model, target.version, [tensor], parameters=parameters)
         return Question(request, render)
 
     def _target(self, model: Any) -> Target:

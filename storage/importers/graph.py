@@ -1,7 +1,7 @@
 """What an ONNX graph says about itself. Its weights are not read, and nothing is run."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -49,6 +49,8 @@ _SUMMED_BY_BATCH: Final = frozenset(
 )
 # tf2onnx and ONNX Runtime number the dimensions that have no name.
 _ANONYMOUS: Final = re.compile(r"unk__\d+")
+# Since this version of ONNX's format a weight is an input only where it is meant to be overridden.
+_DEFAULTS_ARE_MEANT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def read_graph(folder: Folder, path: str, *, unwrapped: bool = True) -> Graph:
         rows=_rows(model, (*inputs, *outputs), [*values, *shaped]),
         random=find_draw(nodes, tensors),
         row_dependent=any(node.op_type in _DYNAMICALLY_QUANTISED | _SUMMED_BY_BATCH for node in nodes),
-        notes=[*wrapped, *beyond_cpus(model, messages)],
+        notes=[*wrapped, *_defaults(model, initialised), *beyond_cpus(model, messages)],
         description="; ".join(wrapped),
         made=made,
     )
@@ -159,6 +161,17 @@ def _load(folder: Folder, path: str) -> tuple[Path, str, ModelProto]:
         return file, sha256(content).hexdigest(), onnx.load_model_from_string(content)
     except DecodeError as error:
         raise InvalidArtifact(f"{path} is not an ONNX model, or not all of it: {error}") from error
+
+
+def _defaults(model: ModelProto, initialised: Container[str]) -> Iterator[str]:
+    """A note on inputs that may be left out, as they have values. Old graphs list all their weights like that."""
+    names = [value.name for value in model.graph.input if value.name in initialised]
+    if names and model.ir_version >= _DEFAULTS_ARE_MEANT:
+        shown = ", ".join(f"'{name}'" for name in names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
+        yield (
+            f"no input of the version: {shown}, for which the graph has a value that nobody can change; where requests"
+            " are to bring one, export the graph without its initializer"
+        )
 
 
 def _with_shapes(model: ModelProto) -> list[ValueInfoProto]:

@@ -73,7 +73,9 @@ async def platform(ttl_s: int = 0, places: int = 64) -> AsyncIterator[Platform]:
     gateway = Gateway(membership, workers, open_cache(CacheSettings(redis_url=None)))
     limits = Limits(Admission(places), 1000, 60.0, 60.0, Budget(1 << 20))
     requests = RequestLog(GatewaySettings(log_sample=1))
-    endpoint = InferenceEndpoint("oip", oip.decode, gateway, metrics=Metrics(), requests=requests, limits=limits)
+    endpoint = InferenceEndpoint(
+        "oip", oip.Inference(membership), gateway, metrics=Metrics(), requests=requests, limits=limits
+    )
     app = FastPathApplication()
     app.fast_path_routes = [Route("/v2/models/{model}/infer", endpoint, methods=["POST"])]
     async with (

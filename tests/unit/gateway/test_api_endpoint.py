@@ -101,7 +101,7 @@ def endpoint(workers: FakeWorkers, admission: Admission) -> InferenceEndpoint:
     gateway = Gateway(membership, workers, open_cache(CacheSettings(redis_url=None)))
     return InferenceEndpoint(
         "oip",
-        oip.decode,
+        oip.Inference(membership),
         gateway,
         metrics=Metrics(),
         requests=RequestLog(GatewaySettings(log_sample=1)),
@@ -274,7 +274,7 @@ async def test_who_waits_for_a_model_to_load_takes_no_place_from_others(
     loaded, membership.table = membership.table, build_table([model(1, aliases={"stable": 1})], {})
 
     def waits(path: Mapping[str, str], headers: Headers, body: Body) -> Question:
-        return replace(oip.decode(path, headers, body), wait=True)
+        return replace(oip.Inference(membership)(path, headers, body), wait=True)
 
     endpoint = InferenceEndpoint(
         "oip",

@@ -2,6 +2,8 @@
 
 import io
 import json
+import math
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,27 +13,51 @@ from typing import Any
 
 import pytest
 
+from headrace.binary_data import JSON_LENGTH
 from headrace.infer_command import brief, rows_of
 from tests.unit.headrace.conftest import Run
+from wire.codec import decode_request, encode_response
+from wire.errors import InvalidInput
+from wire.messages import InferResponse
+from wire.tensors import Tensor
 
 
 @contextmanager
-def gateway(task: str, inputs: dict[str, Any], output: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    """One with a model `m` that always answers `output`: its URL, and the bodies of what it was asked."""
+def gateway(
+    task: str, inputs: dict[str, Any], output: dict[str, Any] | InferResponse
+) -> Iterator[tuple[str, list[Any]]]:
+    """One with a model `m` that always answers `output`, a response in binary where it is asked for: its URL, and the
+    JSON of what it was asked, or the request where bytes came."""
     asked: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self) -> None:
-            self.answer({"name": "m", "task": task, "inputs": [inputs]})
+            outputs = [] if isinstance(output, dict) else output.outputs
+            floats = [{"name": each.name, "datatype": each.datatype, "shape": [-1]} for each in outputs]
+            self.answer({"name": "m", "task": task, "inputs": [inputs], "outputs": floats})
 
         def do_POST(self) -> None:
-            asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.answer({"outputs": [output]})
+            body = self.rfile.read(int(self.headers["content-length"]))
+            length = self.headers[JSON_LENGTH]
+            request = decode_request(body, None if length is None else int(length), "m", None)
+            asked.append(json.loads(body) if length is None else request)
+            if isinstance(output, dict):
+                return self.answer({"outputs": [output]})
+            try:
+                content, length = encode_response(output, request)
+            except InvalidInput as error:
+                return self.answer({"error": str(error)}, 400)
+            self.send(200, content, **({} if length is None else {JSON_LENGTH: str(length)}))
 
-        def answer(self, value: Any) -> None:
-            body = json.dumps(value).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
+        def answer(self, value: Any, status: int = 200) -> None:
+            self.send(status, json.dumps(value).encode())
+
+        def send(self, status: int, body: bytes, **headers: str) -> None:
+            self.send_response(status)
+            for name, value in {"content-length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
@@ -60,7 +86,8 @@ def test_a_row_of_json_is_shown_as_what_it_holds_where_the_task_answers_json(run
     with gateway(task, TEXT, strings('{"a":  1.0}')) as (url, asked):
         result = run("infer", "m", "[1]", "2", "--url", url)
     assert result.out.splitlines() == ["labels BYTES [1]", shown]
-    assert asked == [{"inputs": [{**TEXT, "shape": [2], "data": ["[1]", "2"]}]}]
+    (request,) = asked
+    assert request["inputs"] == [{**TEXT, "shape": [2], "data": ["[1]", "2"]}]
 
 
 def test_of_standard_input_each_line_is_a_text_or_the_whole_one_value(
@@ -92,3 +119,32 @@ def test_a_row_is_one_line() -> None:
 
 def test_a_string_of_a_graph_is_shown_as_it_is_even_where_it_looks_like_a_number() -> None:
     assert brief("1e3", as_json=False) == "1e3"
+
+
+HALF = {"name": "x", "datatype": "FP16", "shape": [-1, 2]}
+NUMBERS = struct.pack("<6e", 0.5, -2, 65504, math.nan, math.inf, -math.inf)
+
+
+def test_numbers_that_json_cannot_hold_are_sent_as_bytes_and_shown_as_words(run: Run) -> None:
+    response = InferResponse(
+        "m", "1", (Tensor("y", "FP16", (2, 3), NUMBERS), Tensor("b", "BYTES", (1,), b"\1\0\0\0\xff"))
+    )
+    with gateway("tensors", HALF, response) as (url, asked):
+        result = run("infer", "m", "[[0.5, NaN], [1, -Infinity]]", "--url", url)
+        as_json = run("infer", "m", "[0.5, 1]", "--url", url, "--json")
+    assert result.out.splitlines() == [
+        *("y FP16 [2, 3]", "  0.5 -2 6.55e+04", "  NaN Infinity -Infinity"),
+        *("b BYTES [1]", "  \\xff"),
+    ]
+    assert asked[0].inputs == [Tensor("x", "FP16", (2, 2), struct.pack("<4e", 0.5, math.nan, 1, -math.inf))]
+    shown, _ = json.loads(as_json.out)["outputs"]
+    assert shown["data"][:3] == [0.5, -2, 65504]
+    assert str(shown["data"][3:]) == "[nan, inf, -inf]"
+
+
+def test_a_model_of_halves_or_of_what_is_no_number_is_measured(run: Run) -> None:
+    response = InferResponse("m", "1", (Tensor("y", "FP32", (1,), struct.pack("<f", math.nan)),))
+    with gateway("tensors", HALF, response) as (url, asked):
+        result = run("bench", "m", "--url", url, "--seconds", "0.1", "--concurrency", "1")
+    assert result.code == 0, result.err
+    assert (asked[0].inputs[0].datatype, asked[0].inputs[0].shape) == ("FP16", (1, 2))

@@ -41,7 +41,7 @@ async def served() -> AsyncIterator[tuple[str, Answers]]:
 
 async def test_every_request_is_counted_once_as_answered_or_refused(served: tuple[str, Answers]) -> None:
     url, answers = served
-    requests = [encode(url, "/v2/models/m/infer", body) for body in (b"one", b"three")]
+    requests = [encode(url, "/v2/models/m/infer", body, {}) for body in (b"one", b"three")]
     measured = await run_closed_loop(url, requests, connections=3, seconds=0.2)
     for _ in range(3):
         await answers.left.acquire()
@@ -53,7 +53,7 @@ async def test_every_request_is_counted_once_as_answered_or_refused(served: tupl
 async def test_a_server_that_is_not_there_is_said() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(CommandError, match="broke"):
-        await run_closed_loop(url, [encode(url, "/", b"")], connections=2, seconds=0.2)
+        await run_closed_loop(url, [encode(url, "/", b"", {})], connections=2, seconds=0.2)
 
 
 def test_percentiles_are_latencies_that_occurred() -> None:

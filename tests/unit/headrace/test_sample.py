@@ -85,9 +85,6 @@ def test_several_inputs_go_by_name() -> None:
         (ROWS, ['{"y": [1, 2]}'], "no input y"),
         (ROWS, ["[1, 2]", "[3, 4]"], "takes tensors"),
         (TWO, ["[1, 2]"], "2 inputs"),
-        (ROWS, ["[[1, NaN]]"], "NaN has no JSON form"),
-        (ROWS, ['{"inputs": [{"data": [-Infinity]}]}'], "-Infinity has no JSON form"),
-        (column_of("FP16", [-1, 2]), ["[[1, 2]]"], "FP16, which has no JSON form"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_would(metadata: dict[str, Any], typed: list[str], said: str) -> None:

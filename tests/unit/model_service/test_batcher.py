@@ -142,7 +142,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     await until(lambda: engine.batches)
     answers.append(create_task(answer(batching, 2, 3)))
     await turns()
-    with pytest.raises(Overloaded, match="2 rows wait") as refused:
+    with pytest.raises(Overloaded, match="2 rows wait, the request has 2 more, the model's queue holds 3") as refused:
         await answer(batching, 4, 5)
     assert refused.value.retry_after is not None
     assert refused.value.retry_after > 0

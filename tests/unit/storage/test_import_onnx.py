@@ -161,16 +161,20 @@ def test_batching_a_graph_without_rows_is_refused(tmp_path: Path) -> None:
         import_model(file, settings={"batching": {"max_rows": 8}})
 
 
-def test_weights_that_an_old_graph_lists_among_its_inputs_are_no_inputs(tmp_path: Path) -> None:
-    weight = numpy_helper.from_array(np.ones(2, np.float32), "w")
-    manifest = imported(
-        tmp_path,
+@pytest.mark.parametrize(("ir_version", "noted"), [(3, False), (10, True)])
+def test_weights_among_a_graph_s_inputs_are_no_inputs_and_noted_where_they_are_meant_to_be(
+    tmp_path: Path, ir_version: int, noted: bool
+) -> None:
+    graph = model_of(
         nodes=[helper.make_node("Add", ["x", "w"], ["y"])],
         inputs=[ROWS, ("w", FLOAT, [2])],
         outputs=[("y", FLOAT, ["batch", 2])],
-        weights=[weight],
+        weights=[numpy_helper.from_array(np.ones(2, np.float32), "w")],
     )
-    assert [spec.name for spec in manifest.inputs] == ["x"]
+    graph.ir_version = ir_version  # old graphs list all their weights
+    found = import_model(save(graph, tmp_path / "graph.onnx"))
+    assert [spec.name for spec in found.manifest.inputs] == ["x"]
+    assert any("no input of the version: 'w'" in note for note in found.notes) is noted
 
 
 OUT: Value = ("y", FLOAT, ["batch", 2])
