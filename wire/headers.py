@@ -33,6 +33,8 @@ CACHE_STATUS: Final = b"x-cache"
 # A request that was under way when a worker died. Envoy counts a request's attempts, and tells from the second on.
 SUSPECT: Final = b"headrace-suspect"
 ENVOY_ATTEMPT: Final = b"x-envoy-attempt-count"
+# How many requests of clients a coalesced one was merged of, so that a worker counts them all.
+MEMBERS: Final = b"headrace-members"
 # Which worker answers a health check.
 REPLICA: Final = b"headrace-replica"
 # The class of an error in `errors.py`, so that it survives the hop from worker to gateway.
