@@ -14,7 +14,6 @@ from time import monotonic
 from typing import Final, Protocol
 
 from gateway.backend import InferenceBackend
-from gateway.counts import Counts, new_counts
 from gateway.merge import merge, merge_key, rows_of, split
 from gateway.routing import Target
 from service.tracing import MODEL, VERSION, ending
@@ -82,10 +81,9 @@ class Coalescer:
     members is sent again by itself, so that one bad request fails no other.
     """
 
-    def __init__(self, workers: InferenceBackend, counts: Counts | None = None, slow_s: float = _SLOW_S) -> None:
+    def __init__(self, workers: InferenceBackend, slow_s: float = _SLOW_S) -> None:
         self._slow_s = slow_s
         self.coalesced = 0  # requests that shared a worker's request with others
-        self.counts = new_counts() if counts is None else counts
         self._workers = workers
         self._lanes: dict[Hashable, _Lane] = {}
 
@@ -161,7 +159,6 @@ class Coalescer:
             _record_wait(members)
             return await self._answer_alone(members[0])
         self.coalesced += len(members)
-        target, began = members[-1].target, monotonic()
         try:
             response = await self._ask_together(members)
             answers = list(split(response, [member.rows for member in members]))
@@ -176,8 +173,6 @@ class Coalescer:
             for member in members:
                 _tell(member, error)
         else:
-            more = len(members) - 1  # than the worker counts
-            self.counts[target.model, target.version].shared.add((monotonic() - began) * more, more)
             for member, answer in zip(members, answers, strict=True):
                 _tell(member, answer)
         return None

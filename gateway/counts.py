@@ -1,4 +1,4 @@
-"""Counts of the answers that workers know nothing of: those from the cache, and those that several requests shared.
+"""Counts of the answers that workers know nothing of: those from the cache, and those that equal requests shared.
 
 Each process counts its own and exports it as metrics; `/v2/models/.../stats` reads what all of them have exported.
 """
@@ -22,7 +22,7 @@ class VersionCounts:
 
     hits: Tally = field(default_factory=Tally)  # with the time to look them up
     misses: Tally = field(default_factory=Tally)  # likewise; requests that looked, found nothing and asked a worker
-    shared: Tally = field(default_factory=Tally)  # requests that others' computation answered as well
+    shared: Tally = field(default_factory=Tally)  # requests that waited for an equal one's answer
 
 
 # By model and version. What a request costs here is to find its entry: a dictionary of the few that there are.
@@ -42,7 +42,7 @@ class CountsCollector:
 
     def collect(self) -> Iterator[Metric]:
         labels = ["model", "version", "kind"]
-        about = "from the cache (hits), computed after a look there (misses), or by another request's work (shared)."
+        about = "from the cache (hits), computed after a look there (misses), or for an equal request as well (shared)."
         answers = CounterMetricFamily(_ANSWERS, f"Answers: {about}", labels=labels)
         seconds = CounterMetricFamily(
             _SECONDS, "Their time: to look for hits and misses, and all of it for shared ones.", labels=labels

@@ -35,7 +35,13 @@ def merge(requests: Sequence[InferRequest], rows: int) -> InferRequest:
     # Each request's own deadline is its endpoint's business: the worker may work until the last one of them.
     latest = None if None in deadlines else max(deadline for deadline in deadlines if deadline is not None)
     return InferRequest(
-        first.model, first.version, inputs, first.outputs, deadline=latest, trace_headers=first.trace_headers
+        first.model,
+        first.version,
+        inputs,
+        first.outputs,
+        deadline=latest,
+        members=len(requests),
+        trace_headers=first.trace_headers,
     )
 
 

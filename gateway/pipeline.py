@@ -46,7 +46,7 @@ class Gateway:
         self.membership = membership
         self.cache = cache
         self.counts = new_counts()
-        self.coalescer = Coalescer(workers, self.counts)
+        self.coalescer = Coalescer(workers)
 
     async def infer(self, request: InferRequest, *, tenant: str = "", no_cache: bool = False) -> Answer:
         """The answer to `request`; a ServingError where there is none. What is cached for a `tenant` is its own.

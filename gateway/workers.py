@@ -161,6 +161,8 @@ class Workers:
         lines = b"%b: %d\r\n" % (headers.INFERENCE_HEADER_CONTENT_LENGTH, json_length)
         if request.suspect:
             lines += b"%b: 1\r\n" % headers.SUSPECT
+        if request.members > 1:
+            lines += b"%b: %d\r\n" % (headers.MEMBERS, request.members)
         if self._upstream and limit_s is not None:
             lines += b"%b: %d\r\n" % (headers.ENVOY_TRY_TIMEOUT_MS, int(limit_s * 1000))
         if request.deadline is None:

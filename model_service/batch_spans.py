@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from model_service.call import Call
 from model_service.queue import Entry
+from model_service.tasks.base import Ran
 from wire.errors import ServingError
 from wire.spans import Attributes, Span
 
@@ -31,12 +32,12 @@ def record_batch(
         own = [(entry, result) for entry, result in zip(entries, results, strict=True) if entry.owner is call]
         span.begin("queue", own[0][0].arrived, links=[batch]).end(started)
         # One run for all, unless it failed: then each item had one of its own.
-        for times in dict.fromkeys(entry.item.ran for entry, _ in own if entry.item.ran is not None):
-            engine = span.begin("engine", times[0], {ROWS: _rows(entries, times)}, links=[batch])
-            failed = [r for entry, r in own if entry.item.ran == times and isinstance(r, ServingError)]
+        for ran in dict.fromkeys(entry.item.ran for entry, _ in own if entry.item.ran is not None):
+            engine = span.begin("engine", ran.collated, {ROWS: _rows(entries, ran)}, links=[batch])
+            failed = [r for entry, r in own if entry.item.ran is ran and isinstance(r, ServingError)]
             if failed:
                 engine.fail(type(failed[0]).__name__)
-            engine.end(times[1])
+            engine.end(ran.ended)
 
 
 def record_dropped(span: Span, arrived: float, dropped: float) -> None:
@@ -45,8 +46,8 @@ def record_dropped(span: Span, arrived: float, dropped: float) -> None:
     queue.end(dropped)
 
 
-def _rows(entries: Sequence[Entry[Call]], times: tuple[float, float]) -> int:
-    return sum([entry.item.rows for entry in entries if entry.item.ran == times])
+def _rows(entries: Sequence[Entry[Call]], ran: Ran) -> int:
+    return sum([entry.item.rows for entry in entries if entry.item.ran is ran])
 
 
 def _sizes(entries: Sequence[Entry[Call]]) -> Attributes:

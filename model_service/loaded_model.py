@@ -11,8 +11,8 @@ from model_service.engines.base import Engine
 from model_service.engines.cancel import CancelToken
 from model_service.engines.process import ProcessEngine
 from model_service.isolation import Isolation
-from model_service.statistics import Statistics
-from model_service.tasks.base import Item, Task
+from model_service.statistics import Parts, Statistics
+from model_service.tasks.base import Item, Ran, Task
 from service.tracing import MODEL, VERSION
 from storage.manifest import Manifest
 from wire.errors import DeadlineExceeded, EngineFailed, InvalidInput, ServingError, Suspect
@@ -100,7 +100,7 @@ class LoadedModel:
         started = monotonic()
         self.statistics.in_flight += 1
         try:
-            response = await self._answer(request)
+            response, parts = await self._answer(request)
         except (Exception, asyncio.CancelledError) as error:
             kind = type(error).__name__ if isinstance(error, ServingError) else "EngineFailed"
             if isinstance(error, asyncio.CancelledError):
@@ -111,9 +111,14 @@ class LoadedModel:
             self.statistics.in_flight -= 1
         seconds = monotonic() - started
         self.statistics.success.add(seconds)
+        self.statistics.answered.add(seconds, parts, request.members)
         self.statistics.latency.observe(seconds, None if request.span is None else request.span.trace_id)
         self.statistics.last_inference = time()
         return response
+
+    def count_anew(self) -> None:
+        """Forget what was counted so far, for which no client had asked."""
+        self.statistics = self._batcher.statistics = Statistics()
 
     async def close(self, timeout_s: float = 30.0) -> None:
         """Answer what is queued, then give the engine back. Memory returns with `memory.give_back`.
@@ -125,7 +130,7 @@ class LoadedModel:
             await self._isolation.close(timeout_s)
         await asyncio.to_thread(self._engine.close)
 
-    async def _answer(self, request: InferRequest) -> InferResponse:
+    async def _answer(self, request: InferRequest) -> tuple[InferResponse, Parts]:
         for output in request.outputs:
             if output.name not in self._outputs:
                 known = ", ".join(sorted(self._outputs))
@@ -144,6 +149,7 @@ class LoadedModel:
                 items = await asyncio.to_thread(self._prepare, request)
         else:
             items = self._task.prepare(request)
+        submitted = monotonic()
         try:
             results = await self._batcher.submit(items, request.deadline, request.span)
         except Suspect:
@@ -158,13 +164,16 @@ class LoadedModel:
             answer = await asyncio.to_thread(self._task.respond, request, items, results)
         else:
             answer = self._task.respond(request, items, results)
-        return InferResponse(self.name, str(self.number), _choose_outputs(answer.outputs, request), answer.parameters)
+        outputs = _choose_outputs(answer.outputs, request)
+        return InferResponse(self.name, str(self.number), outputs, answer.parameters), _parts(items, submitted)
 
-    async def _alone(self, isolation: Isolation, request: InferRequest) -> InferResponse:
+    async def _alone(self, isolation: Isolation, request: InferRequest) -> tuple[InferResponse, Parts]:
         if request.send_interim is not None:
             request.send_interim()
+        began = monotonic()
         answer = await isolation.infer(request)
-        return InferResponse(self.name, str(self.number), answer.outputs, answer.parameters)
+        parts = Parts(infer=monotonic() - began)
+        return InferResponse(self.name, str(self.number), answer.outputs, answer.parameters), parts
 
     def _prepare(self, request: InferRequest) -> list[Item]:
         # It may have waited for a thread.
@@ -174,20 +183,31 @@ class LoadedModel:
 
     def _run(self, items: Sequence[Item], cancel: CancelToken) -> Sequence[Any]:
         """One batch, in a thread."""
-        start = monotonic()
+        ran = Ran(monotonic())
         inputs = self._task.collate(items)
-        collated = monotonic()
+        ran.collated = monotonic()
         try:
             outputs = self._engine.run(inputs, cancel)
         finally:
-            ran = monotonic()
-            times = (collated, ran)
+            ran.ended = monotonic()
             for item in items:
-                item.ran = times
+                item.ran = ran
         results = self._task.scatter(items, outputs)
-        rows = sum([item.rows for item in items])
-        self.statistics.ran(len(items), rows, collated - start, ran - collated, monotonic() - ran)
+        ran.scattered = monotonic()
+        self.statistics.ran(sum([item.rows for item in items]), ran)
         return results
+
+
+def _parts(items: Sequence[Item], submitted: float) -> Parts:
+    runs = dict.fromkeys([item.ran for item in items if item.ran is not None])
+    if not runs:
+        return Parts()  # of no rows
+    return Parts(
+        min([ran.began for ran in runs]) - submitted,
+        sum([ran.collated - ran.began for ran in runs]),
+        sum([ran.ended - ran.collated for ran in runs]),
+        sum([ran.scattered - ran.ended for ran in runs]),
+    )
 
 
 def _choose_outputs(outputs: list[Tensor], request: InferRequest) -> tuple[Tensor, ...]:

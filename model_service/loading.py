@@ -144,6 +144,7 @@ class Loading:
         except BaseException:
             await model.close(self._settings.stop_timeout_s)
             raise
+        model.count_anew()
         return model
 
 

@@ -49,7 +49,7 @@ def repository_index(slots: Iterable[Slot]) -> list[dict[str, Any]]:
 
 
 def statistics(models: Iterable[LoadedModel]) -> dict[str, Any]:
-    """`GET /v2/models/stats`. Queue and compute times are counted by item: one text, one block of rows."""
+    """`GET /v2/models/stats`. Requests that came as one are counted one by one, except those that failed."""
     return {"model_stats": [_statistics(model) for model in models]}
 
 
@@ -58,7 +58,7 @@ def _spec(spec: TensorSpec) -> dict[str, Any]:
 
 
 def _statistics(model: LoadedModel) -> dict[str, Any]:
-    numbers = model.statistics
+    numbers, answered = model.statistics, model.statistics.answered
     failed = Tally()
     for failure in numbers.failures.values():
         failed.add(failure.seconds, failure.count)
@@ -69,10 +69,10 @@ def _statistics(model: LoadedModel) -> dict[str, Any]:
         "inference_count": numbers.rows,
         "execution_count": numbers.executions,
         "inference_stats": {
-            "success": _duration(numbers.success),
+            "success": _duration(answered.success),
             "fail": _duration(failed),
-            "queue": _duration(Tally(numbers.queue.count, numbers.queue.sum)),
-            **_compute(numbers.compute),
+            "queue": _duration(answered.queue),
+            **_compute(answered.compute),
             "cache_hit": _duration(Tally()),
             "cache_miss": _duration(Tally()),
         },

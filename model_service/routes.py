@@ -14,7 +14,7 @@ from model_service.models import Models
 from model_service.reconcile import Reconciler
 from model_service.reports import metadata, repository_index, server_metadata, statistics
 from service.answers import send_error, send_inference, send_json
-from service.asgi import Headers, Receive, Scope, Send, deadline_of, headers_of, json_length
+from service.asgi import Headers, Receive, Scope, Send, deadline_of, headers_of, json_length, number_in
 from service.bodies import read_body
 from service.budget import Budget, Share
 from service.cancel_scope import CancelScope, send_interim
@@ -98,6 +98,7 @@ class Infer:
                 deadline, length = deadline_of(headers, exchange.started), json_length(headers)
                 request = decode_request(exchange.body, length, loaded.name, None, deadline, self._limits.json)
                 request.send_interim = partial(send_interim, scope)
+                request.members = number_in(headers, names.MEMBERS) or 1
                 response = await loaded.infer(request)
             if size_of(response.outputs) > LARGE:
                 return exchange.serve_by_application(**{OUTCOME: (request, response)})
@@ -129,6 +130,7 @@ class Infer:
                 del body  # the tensors hold what is in it
                 request.suspect = _is_suspect(headers)
                 request.send_interim = partial(send_interim, scope)
+                request.members = number_in(headers, names.MEMBERS) or 1
                 request.span = record.span
                 response = await loaded.infer(request)
             if (size := size_of(response.outputs)) <= LARGE:

@@ -22,6 +22,7 @@ class InferRequest:
 
     A `suspect` was under way when the process that computed it died, so it is computed where that harms nobody; that
     takes longer than the model does, and `send_interim` is called before it begins.
+    `members` is how many requests of clients it was merged of.
     `span` is there where the request's trace is recorded; `trace_headers` are header lines for whoever is asked on its
     behalf, with the trace that the client named.
     """
@@ -36,6 +37,7 @@ class InferRequest:
     deadline: float | None = None
     suspect: bool = False
     send_interim: Callable[[], None] | None = None
+    members: int = 1
     span: Span | None = None
     trace_headers: bytes = b""
 

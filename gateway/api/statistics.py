@@ -48,9 +48,13 @@ class Durations(BaseModel):
 
 
 class InferStatistics(Durations):
-    """Of requests, except `compute_*`, which count the rows with the time of their batch.
+    """Of clients' requests, each with its own time, also where several were sent to a worker as one.
 
-    As in Triton, answers from the cache are among `success` and `queue`, and not among `compute_*`.
+    `queue` is how long a request waited in a worker until its first batch began, `compute_*` what its batches took,
+    whichever others were in them. As in Triton, answers from the cache are among `success` and `queue`, and not among
+    `compute_*`; so are those of requests that waited for an equal one's, which are not among `cache_*` either. `fail`
+    counts what workers were asked: requests that were sent as one fail as one, and each that is then asked by itself
+    again.
     """
 
     success: Duration = Duration()
@@ -73,7 +77,13 @@ class BatchStatistics(Durations):
 
 
 class VersionStatistics(BaseModel):
-    """What the workers did for one version since they loaded it, and what gateways answered in their place."""
+    """What the workers did for one version since each of them has loaded it, and what the gateways answered in their
+    place since they were started.
+
+    So what workers count begins at 0 again once the version is unloaded and loaded, or a worker is started anew, while
+    `cache_hit`, `cache_miss` and the answers of gateways in `success` and `queue` go on. A worker's first requests,
+    which it makes itself before the version is ready, count nowhere.
+    """
 
     name: str
     version: str
@@ -89,7 +99,7 @@ class VersionStatistics(BaseModel):
         stats = self.inference_stats
         more = {
             "success": stats.success.plus(hits).plus(shared),
-            "queue": stats.queue.plus(Duration(count=hits.count)),
+            "queue": stats.queue.plus(Duration(count=hits.count + shared.count)),
             "cache_hit": hits,
             "cache_miss": misses,
         }

@@ -16,19 +16,28 @@ from wire.messages import InferRequest
 from wire.tensors import Tensor
 
 
+@dataclass(slots=True, eq=False)
+class Ran:
+    """When a batch ran, in monotonic seconds: collated from `began` on, in the engine until `ended`, then scattered."""
+
+    began: float
+    collated: float = 0.0
+    ended: float = 0.0
+    scattered: float = 0.0
+
+
 @dataclass(slots=True)
 class Item:
     """`rows` rows for the engine, each `length` tokens long (0 where length means nothing).
 
-    Only items of equal `group` share a batch: for raw tensors, the shape of a row. `ran` is from when to when the
-    engine ran it, in monotonic seconds.
+    Only items of equal `group` share a batch: for raw tensors, the shape of a row. `ran` is when it last did.
     """
 
     features: Arrays
     rows: int = 1
     length: int = 0
     group: Hashable = None
-    ran: tuple[float, float] | None = None
+    ran: Ran | None = None
 
 
 @dataclass(slots=True)

@@ -60,8 +60,8 @@ class Graph:
     `has_rows`: every tensor's first dimension may be of any size. `rows`: whether each row is known to be answered by
     itself. `row_dependent`: even so, a row's result may vary a little with how many others are in its batch, or which.
     `random`: what in it draws at random, None where nothing does. `notes`: what people should know of it.
-    `description`: of tensors that are served in the place of something else; then the file at `path` is one that was
-    made, and is there as long as `made`.
+    `description`: of outputs that are not what the graph or their shape says. Where tensors are served in the place of
+    something else, the file at `path` is one that was made, and is there as long as `made`.
     """
 
     path: str
@@ -126,6 +126,7 @@ def read_graph(folder: Folder, path: str, *, unwrapped: bool = True) -> Graph:
     outputs = tuple(spec_of(value, "output") for value in shaped)
     if not inputs or not outputs:
         raise InvalidArtifact(f"the graph in {path} has no {'outputs' if inputs else 'inputs'}")
+    told = [*wrapped, *_unshaped(shaped)]
     has_rows = all(spec.shape[:1] == (-1,) for spec in (*inputs, *outputs))
     messages = list(_messages(model))
     nodes = [message for message in messages if isinstance(message, NodeProto)]
@@ -140,8 +141,8 @@ def read_graph(folder: Folder, path: str, *, unwrapped: bool = True) -> Graph:
         rows=_rows(model, (*inputs, *outputs), [*values, *shaped]),
         random=find_draw(nodes, tensors),
         row_dependent=any(node.op_type in _DYNAMICALLY_QUANTISED | _SUMMED_BY_BATCH for node in nodes),
-        notes=[*wrapped, *_defaults(model, initialised), *beyond_cpus(model, messages)],
-        description="; ".join(wrapped),
+        notes=[*told, *_defaults(model, initialised), *beyond_cpus(model, messages)],
+        description="; ".join(told),
         made=made,
     )
 
@@ -185,6 +186,13 @@ def _with_shapes(model: ModelProto) -> list[ValueInfoProto]:
         return values
     found = {value.name: value for value in inferred.graph.output}
     return [found.get(value.name, value) for value in values]
+
+
+def _unshaped(outputs: Iterable[ValueInfoProto]) -> list[str]:
+    names = [f"'{value.name}'" for value in outputs if not value.type.tensor_type.HasField("shape")]
+    return (
+        [f"the shape of {', '.join(names)} is not known: [-1] stands for it, whatever the answer's is"] if names else []
+    )
 
 
 def _rows(model: ModelProto, specs: Iterable[TensorSpec], values: Iterable[ValueInfoProto]) -> Shown:

@@ -43,7 +43,7 @@ def spec_of(value: ValueInfoProto, kind: str) -> TensorSpec:
             f" Cast {place} it"
         )
     if not tensor.HasField("shape") and kind == "output":
-        # Nobody can tell how many dimensions it has; what it is said to have is held against no answer.
+        # Nobody can tell how many dimensions it has, which the description says; no answer is held against this.
         return TensorSpec(name=value.name, datatype=datatype, shape=(-1,))
     if not tensor.HasField("shape"):
         raise InvalidArtifact(

@@ -195,7 +195,7 @@ def test_statistics_count_answers_from_the_cache_as_triton_does(client: triton.I
     asked = [tensor("x", values, "FP32")]
     before = counted()
     client.infer("double", asked)
-    # Rows, batches; then requests: went well, failed, queued; the batch's blocks of rows; found and not found.
+    # Rows, batches; then requests: went well, failed, queued, computed; found and not found.
     np.testing.assert_array_equal(counted() - before, [3, 1, 1, 0, 1, 1, 0, 1])
     for _ in range(4):
         client.infer("double", asked)
@@ -218,12 +218,16 @@ async def test_statistics_count_each_of_the_requests_that_were_answered_together
         async def counted() -> Any:
             (entry,) = (await client.get_inference_statistics("counted"))["model_stats"]
             stats = entry["inference_stats"]
-            return np.array([entry["inference_count"], stats["success"]["count"], stats["cache_miss"]["count"]])
+            names = ("success", "queue", "compute_infer", "cache_miss")
+            return np.array([entry["inference_count"], *(stats[name]["count"] for name in names)])
 
-        before = await counted()  # it has reproduced its golden answers
+        assert not (await counted()).any(), "it has reproduced its golden answers, for which no client had asked"
         rows = [tensor("x", np.full((1, 4), n // 2, np.float32), "FP32") for n in range(100)]
         await asyncio.gather(*[client.infer("counted", [row]) for row in rows])
-        np.testing.assert_array_equal(await counted() - before, [50, 100, 50])
+        np.testing.assert_array_equal(await counted(), [50, 100, 100, 50, 50])
+        unlike = [client.infer("counted", [row], headers={"Cache-Control": "no-cache"}) for row in rows[:40]]
+        await asyncio.gather(*unlike)
+        np.testing.assert_array_equal(await counted(), [90, 140, 140, 90, 50])
 
 
 def test_a_model_is_unloaded_and_loaded_again(platform: Platform, client: triton.InferenceServerClient) -> None:

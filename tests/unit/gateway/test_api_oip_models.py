@@ -135,6 +135,23 @@ async def test_statistics_are_the_sum_over_the_workers(app: Application, start: 
     assert (await app.client.get("/v2/models/stats")).json()["model_stats"] == both
 
 
+async def test_what_a_gateway_answers_without_a_worker_is_added_to_what_was_answered_and_not_to_what_was_computed(
+    app: Application, start: Start
+) -> None:
+    await app.publish(described())
+    await app.load(await start(telling(entry())))
+    counts = app.components.gateway.counts["m", "1"]
+    counts.hits.add(3e-6, 3)
+    counts.misses.add(1e-6)
+    counts.shared.add(4e-6, 4)
+    (one,) = (await app.client.get("/v2/models/m/stats")).json()["model_stats"]
+    stats = one["inference_stats"]
+    assert stats["success"] == {"count": 2 + 3 + 4, "ns": 50 + 3000 + 4000}
+    assert stats["queue"] == {"count": 2 + 3 + 4, "ns": 5}
+    assert stats["compute_infer"] == {"count": 2, "ns": 20}
+    assert (stats["cache_hit"]["count"], stats["cache_miss"]["count"]) == (3, 1)
+
+
 async def test_batches_of_one_size_are_added_up(app: Application, start: Start) -> None:
     await app.publish(described())
     for id in ("w1", "w2"):

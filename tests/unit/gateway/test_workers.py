@@ -7,6 +7,7 @@ from time import monotonic
 import pytest
 
 from gateway.balancer import Balancer, Replica
+from gateway.merge import merge
 from gateway.pace import ENOUGH, FACTOR, FLOOR_S, PER_ANSWER, Pace
 from gateway.routing import Target
 from gateway.worker_client import WorkerClient
@@ -315,6 +316,22 @@ async def test_only_what_was_under_way_when_its_worker_died_is_a_suspect(start: 
     assert b"headrace-suspect" not in await ask(await start(hang_up))  # the connection broke, and the worker is there
     assert b"headrace-suspect" not in await ask("http://127.0.0.1:1")  # it has never got the request
     assert b"headrace-suspect: 1" in await ask(await start_and_die(start))
+
+
+async def test_a_worker_is_told_how_many_requests_one_was_merged_of(start: Start) -> None:
+    heads: list[bytes] = []
+
+    async def listen(reader: StreamReader, writer: StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 14\r\nconnection: close\r\n\r\n{"outputs":[]}')
+        writer.close()
+
+    there, workers = target(await start(listen)), Workers(WorkerClient(), Balancer())
+    for asked in (merge([request(), request()], 2), request()):
+        await workers.infer(there, asked)
+    merged, alone = heads
+    assert b"headrace-members: 2\r\n" in merged
+    assert b"headrace-members" not in alone
 
 
 async def start_and_die(start: Start) -> str:

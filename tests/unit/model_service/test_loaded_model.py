@@ -108,6 +108,21 @@ async def test_what_was_asked_and_how_it_ended_is_counted() -> None:
     assert numbers.last_inference > 0
 
 
+async def test_each_of_the_requests_that_came_as_one_is_counted_with_the_time_of_its_batches() -> None:
+    described = TWO.model_copy(update={"batching": TWO.batching.model_copy(update={"max_rows": 3})})
+    loaded = model(Multiplying(), described)
+    request = ask(*range(8))
+    request.members = 4
+    await loaded.infer(request)
+    numbers, answered = loaded.statistics, loaded.statistics.answered
+    compute = answered.compute
+    tallies = (answered.success, answered.queue, compute.input, compute.infer, compute.output)
+    assert [tally.count for tally in tallies] == [4] * 5
+    assert (numbers.success.count, numbers.executions, numbers.rows) == (1, 3, 8)
+    assert compute.infer.seconds == pytest.approx(4 * numbers.engine.sum)
+    assert sum(tally.seconds for tally in tallies[1:]) <= answered.success.seconds * (1 + 1e-9)
+
+
 class Preparing(TensorsTask):
     """Keeps the threads in which it prepared and answered."""
 

@@ -13,6 +13,8 @@ from storage.manifest import TensorSpec
 from storage.views import PassedTrial
 from tests.unit.model_service.engines import TWO, until
 from tests.unit.model_service.workers import Worker, named, replica, try_once_more, version
+from wire.messages import InferRequest
+from wire.tensors import from_json
 
 
 async def test_a_trial_is_passed_once_and_remembered(worker: Worker) -> None:
@@ -47,6 +49,16 @@ async def test_a_golden_mismatch_keeps_a_version_from_being_ready(worker: Worker
     assert "golden case 1, output 'twice'" in worker.registry.failures[1]
     assert worker.loaded == []
     assert worker.engines[1].closed
+
+
+async def test_the_first_requests_which_no_client_has_asked_are_not_counted(worker: Worker) -> None:
+    assert await worker.settle(version(1)) == {1: "ready"}
+    (model,) = worker.models
+    assert worker.engines[1].runs > 0
+    numbers = model.statistics
+    assert (numbers.success.count, numbers.rows, numbers.executions, numbers.last_inference) == (0, 0, 0, 0)
+    await model.infer(InferRequest("m", None, [from_json("x", "FP32", (1, 2), [1, 2])]))
+    assert (model.statistics.executions, model.statistics.queue.count, model.statistics.success.count) == (1, 1, 1)
 
 
 async def test_requests_of_a_version_whose_trial_finds_rows_that_depend_run_alone_and_the_registry_is_told(

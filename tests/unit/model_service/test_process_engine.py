@@ -137,13 +137,15 @@ def test_a_run_that_ends_while_it_is_told_to_costs_its_process_nothing(
 ) -> None:
     engine, cancel = opened(looping(tmp_path)), CancelToken()
     over = Event()
-    stop_run = type(engine._child).stop
+    child = engine._child
+    assert child is not None
+    stop_run = type(child).stop
 
-    def tell(child: Any, run: int, channel: int) -> None:
-        stop_run(child, run, channel)
+    def tell(of: Any, run: int, channel: int) -> None:
+        stop_run(of, run, channel)
         over.wait(30)  # the run has ended before whoever cancels it comes to anything else
 
-    monkeypatch.setattr(type(engine._child), "stop", tell)
+    monkeypatch.setattr(type(child), "stop", tell)
     running = in_vain(engine, 2**62, EngineError, cancel)
     running.start()
     wait_until(lambda: cancel._stop)

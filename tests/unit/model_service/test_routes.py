@@ -176,6 +176,16 @@ async def test_the_index_names_what_is_loaded_and_what_is_not(served: Served) ->
     ]
 
 
+async def test_requests_that_a_gateway_has_sent_as_one_are_counted_one_by_one(served: Served) -> None:
+    await served.infer(headers={"headrace-members": "40"})
+    await served.infer()
+    (told,) = (await served.client.get("/v2/models/small/versions/2/stats")).json()["model_stats"]
+    stats = told["inference_stats"]
+    names = ("success", "queue", "compute_input", "compute_infer", "compute_output")
+    assert [stats[name]["count"] for name in names] == [41] * 5
+    assert (told["inference_count"], told["execution_count"]) == (2, 2)
+
+
 async def test_requests_are_counted_by_model_and_version(served: Served) -> None:
     for _ in range(3):
         await served.infer()

@@ -342,20 +342,57 @@ def test_a_list_of_tensors_is_served_as_one_output_for_each(tmp_path: Path) -> N
     from sklearn.multioutput import MultiOutputClassifier
 
     rows = np.random.default_rng(0).standard_normal((30, 2)).astype(np.float32)
-    targets = np.stack([np.arange(30) % 2, np.arange(30) % 3], axis=1)
+    targets = np.stack([np.arange(30) % 2, np.arange(30) % 3 + 5], axis=1)
     fitted = MultiOutputClassifier(LogisticRegression()).fit(rows, targets)
+    classes = "with a column for each class in this order: probabilities_0: 0, 1; probabilities_1: 5, 6, 7"
     for options in ({}, {id(fitted): {"zipmap": False}}):
         wrapped = save(to_onnx(fitted, rows, options=options), tmp_path / "m.onnx")
         imported = import_model(wrapped)
         names = [spec.name for spec in imported.manifest.outputs]
         assert names == ["label", "probabilities_0", "probabilities_1"]
-        assert "'probabilities' is answered as the tensors probabilities_0, probabilities_1" in imported.notes[0]
+        told = f"'probabilities' is answered as the tensors probabilities_0, probabilities_1, {classes}"
+        assert told in imported.notes[0]
+        assert told in imported.manifest.description
+        assert [spec.shape for spec in imported.manifest.outputs] == [(-1, 2), (-1, 2), (-1, 3)]
         label, expected = outputs_of(wrapped, rows)
         served = outputs_of(imported.files[imported.manifest.model], rows)
         np.testing.assert_array_equal(served[0], label)
         for one, other in zip(served[1:], expected, strict=True):  # type: ignore[call-overload]
             np.testing.assert_array_equal(one, other)
         assert imported.manifest.batching.max_rows > 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "shapes"),
+    [
+        ("RandomForestClassifier", True, [(-1, 2), (-1, 4)]),
+        ("GradientBoostingClassifier", True, [(-1, 2), (-1, 4)]),
+        ("GaussianNB", False, [(-1, 2), (-1, 4)]),  # its classes are in no node, its shapes can be inferred
+        ("SVC", False, [(-1,), (-1,)]),  # it compares classes by twos: four of them have six columns
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_the_classes_and_shapes_of_a_list_are_those_of_scikit_learn_or_said_to_be_unknown(
+    tmp_path: Path, kind: str, told: bool, shapes: list[tuple[int, ...]]
+) -> None:
+    from skl2onnx import to_onnx
+    from sklearn import ensemble, naive_bayes, svm
+    from sklearn.multioutput import MultiOutputClassifier
+
+    module = next(module for module in (ensemble, naive_bayes, svm) if hasattr(module, kind))
+    rows = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
+    targets = np.stack([np.array(["n", "y"])[np.arange(40) % 2], np.array(list("abcd"))[np.arange(40) % 4]], axis=1)
+    fitted = MultiOutputClassifier(getattr(module, kind)()).fit(rows, targets)
+    imported = import_model(save(to_onnx(fitted, rows), tmp_path / "m.onnx"))
+    manifest = imported.manifest
+    assert ("in this order: probabilities_0: n, y; probabilities_1: a, b, c, d" in manifest.description) is told
+    assert [spec.shape for spec in manifest.outputs[1:]] == shapes
+    unknown = "the shape of 'probabilities_0', 'probabilities_1' is not known"
+    assert (unknown in manifest.description) is (kind == "SVC")
+    _, *served = outputs_of(imported.files[manifest.model], rows)
+    if kind != "SVC":
+        for one, other in zip(served, fitted.predict_proba(rows), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)  # type: ignore[call-overload]
 
 
 def test_what_was_written_for_an_import_is_deleted_with_it(tmp_path: Path) -> None:
@@ -395,8 +432,11 @@ def test_an_output_whose_shape_nobody_can_tell_is_served_one_request_at_a_time(t
     ]
     model = model_of(nodes, [("x", FLOAT, ["n"])], [("y", FLOAT, [])])
     model.graph.output[0].type.tensor_type.ClearField("shape")
-    manifest = import_model(save(model, tmp_path / "m.onnx")).manifest
+    imported = import_model(save(model, tmp_path / "m.onnx"))
+    manifest = imported.manifest
     assert (manifest.outputs[0].shape, manifest.batching.max_rows) == ((-1,), 1)
+    assert "the shape of 'y' is not known" in manifest.description
+    assert manifest.description in imported.notes
 
 
 MEAN = [helper.make_node("ReduceMean", ["x", "axis"], ["mean"]), helper.make_node("Sub", ["x", "mean"], ["y"])]
