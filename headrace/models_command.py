@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from headrace import add_command, list_command, options
+from headrace.errors import CommandError
 from headrace.registry import Registry, find, open_registry
 from headrace.states import ready_on, reasons, reports_of, route_of
 
@@ -35,7 +36,7 @@ def promote(
     from headrace.output import print_version
 
     async def move(registry: Registry) -> tuple["VersionView", str]:
-        return await _with_obstacle(registry, await registry.promote(name, version, alias), alias)
+        return await _with_obstacle(platform, registry, await registry.promote(name, version, alias), alias)
 
     now, told = asyncio.run(_on(platform, name, move))
     print_version(now, f"{alias} of {name} is version {now.number}{told}", platform.as_json)
@@ -48,7 +49,14 @@ def rollback(platform: options.Platform, name: options.Model, alias: options.Ali
     from headrace.output import print_version
 
     async def move(registry: Registry) -> tuple["VersionView", str]:
-        return await _with_obstacle(registry, await registry.rollback(name, alias), alias)
+        try:
+            now = await registry.rollback(name, alias)
+        except CommandError as error:
+            # Whoever is in a hurry to be rid of a candidate that was never promoted asks for this one first.
+            model = await find(registry, name)
+            sharing = _sharing(platform, model, model.aliases[alias], alias) if alias in model.aliases else ""
+            raise CommandError(error.message, sharing or error.hint) from error
+        return await _with_obstacle(platform, registry, now, alias)
 
     now, told = asyncio.run(_on(platform, name, move))
     print_version(now, f"{alias} of {name} is version {now.number} again{told}", platform.as_json)
@@ -71,22 +79,36 @@ def remove(
         print(f"removed {name}" + (f" version {version}" if version else ""))
 
 
-async def _with_obstacle(registry: Registry, version: "VersionView", alias: str) -> tuple["VersionView", str]:
+async def _with_obstacle(
+    platform: options.Platform, registry: Registry, version: "VersionView", alias: str
+) -> tuple["VersionView", str]:
     """The version where the alias points now, and what keeps it from answering."""
     model, replicas = await find(registry, version.model), await registry.replicas()
-    return version, _obstacle(model, version, replicas, alias)
+    told, sharing = _obstacle(version, replicas), _sharing(platform, model, version.number, alias)
+    return version, f"{told}; {sharing}" if sharing else told
 
 
-def _obstacle(model: "ModelView", version: "VersionView", replicas: Sequence["ReplicaView"], alias: str) -> str:
+def _obstacle(version: "VersionView", replicas: Sequence["ReplicaView"]) -> str:
     """Why the version does not answer although the alias points at it; nothing where nothing is known of that."""
     if version.failure:
         return f", which failed to load: {version.failure}"
     told_by_workers = reports_of(version, replicas)
     why = "" if ready_on(told_by_workers) else reasons(told_by_workers)
-    told = f", which is not loaded yet: {why}" if why else ""
-    if alias == "stable" and model.weights is not None and alias not in model.weights:
-        told += f"; requests that name no version go where the route says, and not to stable: {route_of(model)}"
-    return told
+    return f", which is not loaded yet: {why}" if why else ""
+
+
+def _sharing(platform: options.Platform, model: "ModelView", number: int, alias: str) -> str:
+    """That the route has another version than the alias's answer too, and what ends that; nothing where it has not."""
+    weights = {target: share for target, share in (model.weights or {}).items() if share > 0}
+    leads_to = {model.aliases.get(target, target) for target in weights}
+    if (alias != "stable" and alias not in weights) or leads_to <= {number, str(number)}:
+        return ""
+    token = ' -H "authorization: Bearer $HEADRACE_ADMIN_TOKEN"' if platform.token else ""
+    return (
+        f"requests that name no version go where the route says: {route_of(model)}; to end the sharing: curl -X PUT"
+        f" {platform.gateway_url.rstrip('/')}/admin/models/{model.name}/route{token}"
+        """ -H 'content-type: application/json' -d '{"weights": null}'"""
+    )
 
 
 async def _on(platform: options.Platform, name: str, change: Callable[[Registry], Coroutine[Any, Any, T]]) -> T:

@@ -225,26 +225,47 @@ def test_pointing_at_a_version_that_does_not_load_says_so(two_versions: Run, tmp
     assert moved == "stable of scaled is version 1 again, which failed to load: it is broken\n"
 
 
-async def share_out(database_url: str) -> None:
-    """Have one of three requests answered by version 2, and a worker say that it cannot load that one."""
+async def share_out(database_url: str, weights: dict[str, float]) -> None:
+    """Share requests out, and have a worker say that it cannot load version 2."""
     registry = Rows(database := Database.open(database_url))
-    await registry.set_route("scaled", {"1": 2, "candidate": 1})
+    await registry.set_route("scaled", weights)
     second = (await registry.model("scaled")).versions[1]
     await registry.beat("w", "http://w", {str(second.id): {"state": "failed", "reason": "no GPU here"}})
     await database.close()
 
 
+END_SHARING = (
+    "to end the sharing: curl -X PUT http://127.0.0.1:8000/admin/models/scaled/route"
+    """ -H 'content-type: application/json' -d '{"weights": null}'\n"""
+)
+
+
 def test_a_route_is_shown_and_pointing_stable_says_that_it_goes_before(two_versions: Run, tmp_path: Path) -> None:
-    asyncio.run(share_out(DataFolder(tmp_path / ".headrace").database_url))
-    assert "route     1=0.667 candidate=0.333\n" in two_versions("models", "show", "scaled").out
+    asyncio.run(share_out(DataFolder(tmp_path / ".headrace").database_url, {"1": 2, "candidate": 1}))
+    assert "route     1=0.667 candidate=0.333 (version 2)\n" in two_versions("models", "show", "scaled").out
     moved = two_versions("models", "promote", "scaled", "2").out
     assert moved == (
         "stable of scaled is version 2, which is not loaded yet: no GPU here; requests that name no version go where"
-        " the route says, and not to stable: 1=0.667 candidate=0.333\n"
+        f" the route says: 1=0.667 candidate=0.333 (version 2); {END_SHARING}"
     )
     assert (
         two_versions("models", "promote", "scaled", "1", "--alias", "canary").out == "canary of scaled is version 1\n"
     )
+
+
+def test_rolling_back_while_a_route_shares_says_who_answers_too_and_what_ends_it(
+    two_versions: Run, tmp_path: Path
+) -> None:
+    asyncio.run(share_out(DataFolder(tmp_path / ".headrace").database_url, {"stable": 9, "candidate": 1}))
+    refused = two_versions("models", "rollback", "scaled")
+    assert refused.code == 1
+    assert "had no version before 1" in refused.err
+    sharing = "go where the route says: candidate=0.1 (version 2) stable=0.9 (version 1); "
+    assert refused.err.endswith(sharing + END_SHARING)
+    assert "no GPU here\n" in two_versions("models", "promote", "scaled", "candidate").out  # all shares lead there
+    moved = two_versions("models", "rollback", "scaled").out
+    assert moved.startswith("stable of scaled is version 1 again; requests that name no version ")
+    assert moved.endswith(sharing + END_SHARING)
 
 
 def test_a_version_in_use_is_not_removed(two_versions: Run) -> None:
