@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headrace import options
-from headrace.registry import find, open_registry
+from headrace.registry import find, open_registry, place_of
 from headrace.rows import rows_of
 from headrace.states import reasons, reports_of, route_of, state_of
 
@@ -27,8 +27,7 @@ def list_(platform: options.Platform) -> None:
     if platform.as_json:
         print_json(models)
     elif not models:
-        where = f"at {platform.url}" if platform.url else f"in {platform.data}"
-        print(f"no models {where} yet: `headrace models add SOURCE` adds one")
+        print(f"no models {place_of(platform)} yet: `headrace models add SOURCE` adds one")
     else:
         print_table(
             ("name", "task", "versions", "aliases", "rows", "state"),

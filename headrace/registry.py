@@ -74,6 +74,17 @@ async def open_registry(platform: Platform, *, create: bool = False) -> AsyncIte
             yield local
 
 
+def place_of(platform: Platform) -> str:
+    """Where the registry is that `open_registry` opens, for people to read: "in /srv/.headrace"."""
+    from storage.settings import StorageSettings
+
+    if platform.url is not None:
+        return f"at {platform.url}"
+    if "database_url" in StorageSettings().model_fields_set:
+        return "in the database of HEADRACE_DATABASE_URL"
+    return f"in {DataFolder(platform.data).root}"
+
+
 async def find(registry: Registry, name: str) -> "ModelView":
     """The model of that name. Raises CommandError with the names that come near it."""
     models = await registry.models()

@@ -53,6 +53,20 @@ def test_the_first_version_is_stable_and_later_ones_wait(two_versions: Run) -> N
     assert aliases(two_versions) == {"stable": 1, "candidate": 2}
 
 
+def test_where_a_version_was_registered_is_told_while_no_platform_runs_there(two_versions: Run, tmp_path: Path) -> None:
+    idle = f"it is in {tmp_path}/.headrace, over which no worker runs: `headrace up` starts a platform"
+    added = ("models", "add", "one.onnx", "--name", "scaled")
+    assert idle in two_versions(*added).out
+    with DataFolder(tmp_path / ".headrace").lock() as announce:
+        announce("http://127.0.0.1:8000")
+        assert "no worker runs" not in two_versions(*added).out
+    assert idle in two_versions(*added).out
+    asyncio.run(
+        share_out(DataFolder(tmp_path / ".headrace").database_url, {"1": 1})
+    )  # by a worker that was started alone
+    assert "no worker runs" not in two_versions(*added).out
+
+
 def test_the_same_artifact_again_is_the_same_version(two_versions: Run) -> None:
     again = answer(two_versions, "models", "add", "one.onnx", "--name", "scaled")
     assert again["number"] == 1
