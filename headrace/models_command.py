@@ -64,13 +64,40 @@ def rollback(platform: options.Platform, name: options.Model, alias: options.Ali
 
 @app.command()
 @options.on_platform
+def unalias(
+    platform: options.Platform,
+    name: options.Model,
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The pointer to take away, e.g. candidate.")],
+) -> None:
+    """Take an alias away, never `stable`. Its version stays, and is unloaded unless something else names it."""
+    asyncio.run(_on(platform, name, lambda registry: registry.remove_alias(name, alias)))
+    from headrace.output import print_json
+
+    if platform.as_json:
+        print_json({"removed": name, "alias": alias})
+    else:
+        print(f"{name} has no alias {alias} any more")
+
+
+@app.command()
+@options.on_platform
 def remove(
     platform: options.Platform,
     name: options.Model,
     version: Annotated[int | None, typer.Option(min=1, help="Only this version; unless given, all of them.")] = None,
 ) -> None:
     """Forget a version that nothing points at, or the whole model."""
-    asyncio.run(_on(platform, name, lambda registry: registry.remove(name, version)))
+
+    async def forget(registry: Registry) -> None:
+        try:
+            await registry.remove(name, version)
+        except CommandError as error:
+            aliases = (await find(registry, name)).aliases
+            names = [alias for alias, number in sorted(aliases.items()) if number == version and alias != "stable"]
+            hint = " and ".join(f"`headrace models unalias {name} {alias}`" for alias in names)
+            raise CommandError(error.message, f"take it away with {hint}" if hint else error.hint) from error
+
+    asyncio.run(_on(platform, name, forget))
     from headrace.output import print_json
 
     if platform.as_json:

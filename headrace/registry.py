@@ -36,6 +36,10 @@ class Registry(Protocol):
         """Point `alias` at the version that it pointed to before."""
         ...
 
+    async def remove_alias(self, name: str, alias: str) -> None:
+        """Take an alias away; the version that it names stays."""
+        ...
+
     async def remove(self, name: str, version: int | None) -> None:
         """Remove one version, or the model with all of them."""
         ...

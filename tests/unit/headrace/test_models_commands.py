@@ -285,7 +285,23 @@ def test_rolling_back_while_a_route_shares_says_who_answers_too_and_what_ends_it
 def test_a_version_in_use_is_not_removed(two_versions: Run) -> None:
     result = two_versions("models", "remove", "scaled", "--version", "2")
     assert result.code == 1
-    assert "candidate" in result.err
+    assert result.err.endswith(
+        "is in use (alias candidate): point that elsewhere or remove it first;"
+        " take it away with `headrace models unalias scaled candidate`\n"
+    )
+    told = two_versions("models", "remove", "scaled", "--version", "1").err
+    assert "(alias stable)" in told
+    assert "unalias" not in told
+
+
+def test_an_alias_is_taken_away_and_then_its_version_can_be_removed(two_versions: Run) -> None:
+    assert two_versions("models", "unalias", "scaled", "candidate").out == "scaled has no alias candidate any more\n"
+    assert aliases(two_versions) == {"stable": 1}
+    answer(two_versions, "models", "remove", "scaled", "--version", "2")
+    for name, why in (("stable", "would have no answer without it"), ("candidate", "it has stable")):
+        refused = two_versions("models", "unalias", "scaled", name)
+        assert refused.code == 1
+        assert why in refused.err
 
 
 def test_a_model_is_removed_with_its_versions(two_versions: Run) -> None:

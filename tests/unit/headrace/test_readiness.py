@@ -72,6 +72,9 @@ class FakeRegistry:
     async def rollback(self, name: str, alias: str) -> VersionView:
         raise NotImplementedError
 
+    async def remove_alias(self, name: str, alias: str) -> None:
+        raise NotImplementedError
+
     async def remove(self, name: str, version: int | None) -> None:
         raise NotImplementedError
 
