@@ -51,7 +51,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def print_whole(shown: RenderableType) -> None:
-    """Print it, folded to the width of a terminal: in a pipe or a file a row is one line, however long."""
+    """Print it, folded only where a terminal has a width: in a pipe or a file a row is one line, however long."""
     width = None if sys.stdout.isatty() else WIDEST
     Console(highlight=False, width=width).print(shown)
 

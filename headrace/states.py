@@ -47,6 +47,8 @@ def state_of(model: "ModelView", version: "VersionView", replicas: Sequence["Rep
         return "unloaded"
     if version.failure is not None:
         return f"failed: {version.failure}"
+    if not replicas:
+        return "not loaded: no worker runs"
     told = reports_of(version, replicas)
     count, why = ready_on(told), reasons(told)
     if count:

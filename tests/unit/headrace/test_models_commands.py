@@ -248,6 +248,37 @@ async def share_out(database_url: str, weights: dict[str, float]) -> None:
     await database.close()
 
 
+async def hear(database_url: str, *states: str) -> None:
+    """Have a worker tell these states of the versions 1, 2, ..."""
+    registry = Rows(database := Database.open(database_url))
+    versions = (await registry.model("scaled")).versions
+    told = {str(version.id): {"state": state, "reason": None} for version, state in zip(versions, states, strict=False)}
+    await registry.beat("w", "http://w", told)
+    await database.close()
+
+
+def states(run: Run) -> tuple[str, list[str]]:
+    """What `list` says of the model and `show` of each of its versions."""
+    (listed,) = (line for line in run("models", "list").out.splitlines() if line.startswith("scaled"))
+    shown = run("models", "show", "scaled").out.partition("\nversion ")[2].splitlines()[1:]
+    return listed.partition("together")[2].strip(), [line.split(maxsplit=4)[4].strip() for line in shown]
+
+
+def test_a_state_is_told_of_what_is_well_too(two_versions: Run, tmp_path: Path) -> None:
+    url = DataFolder(tmp_path / ".headrace").database_url
+    idle = "not loaded: no worker runs"
+    assert states(two_versions) == (idle, [idle, idle])
+    asyncio.run(hear(url, "ready", "loading"))
+    assert states(two_versions) == ("version 1 ready; version 2 loading", ["ready", "loading"])
+    asyncio.run(hear(url, "ready", "ready"))
+    assert states(two_versions) == ("ready", ["ready", "ready"])
+    two_versions("models", "unalias", "scaled", "candidate")
+    asyncio.run(hear(url, "ready"))
+    assert states(two_versions) == ("ready", ["ready", "not loaded: nothing points at it"])
+    asyncio.run(fail(url, "it is broken"))
+    assert states(two_versions) == ("failed: version 1, 2", ["failed: it is broken"] * 2)
+
+
 END_SHARING = (
     "to end the sharing: curl -X PUT http://127.0.0.1:8000/admin/models/scaled/route"
     """ -H 'content-type: application/json' -d '{"weights": null}'\n"""
