@@ -32,7 +32,10 @@ def promote(
     ],
     alias: options.Alias = "stable",
 ) -> None:
-    """Point an alias at a version. Requests that name none are answered by `stable`."""
+    """Point an alias at a version. Requests that name none are answered by `stable`.
+
+    Ends with 1 where that version has failed to load: the alias is moved, and the one before goes on answering.
+    """
     from headrace.output import print_version
 
     async def move(registry: Registry) -> tuple["VersionView", str]:
@@ -40,12 +43,13 @@ def promote(
 
     now, told = asyncio.run(_on(platform, name, move))
     print_version(now, f"{alias} of {name} is version {now.number}{told}", platform.as_json)
+    _end_where_failed(now)
 
 
 @app.command()
 @options.on_platform
 def rollback(platform: options.Platform, name: options.Model, alias: options.Alias = "stable") -> None:
-    """Point an alias back at the version that it had before."""
+    """Point an alias back at the version that it had before. Ends with 1 where that one has failed to load."""
     from headrace.output import print_version
 
     async def move(registry: Registry) -> tuple["VersionView", str]:
@@ -60,6 +64,7 @@ def rollback(platform: options.Platform, name: options.Model, alias: options.Ali
 
     now, told = asyncio.run(_on(platform, name, move))
     print_version(now, f"{alias} of {name} is version {now.number} again{told}", platform.as_json)
+    _end_where_failed(now)
 
 
 @app.command()
@@ -104,6 +109,12 @@ def remove(
         print_json({"removed": name, "version": version})
     else:
         print(f"removed {name}" + (f" version {version}" if version else ""))
+
+
+def _end_where_failed(version: "VersionView") -> None:
+    # A script goes on with what answers by the new version. One that only loads still may answer soon.
+    if version.failure is not None:
+        raise typer.Exit(1)
 
 
 async def _with_obstacle(

@@ -233,10 +233,14 @@ async def fail(database_url: str, reason: str) -> None:
 
 def test_pointing_at_a_version_that_does_not_load_says_so(two_versions: Run, tmp_path: Path) -> None:
     asyncio.run(fail(DataFolder(tmp_path / ".headrace").database_url, "it is broken"))
-    moved = two_versions("models", "promote", "scaled", "candidate").out
-    assert moved == "stable of scaled is version 2, which failed to load: it is broken\n"
-    moved = two_versions("models", "rollback", "scaled").out
-    assert moved == "stable of scaled is version 1 again, which failed to load: it is broken\n"
+    moved = two_versions("models", "promote", "scaled", "candidate")
+    assert (moved.code, moved.err) == (1, "")
+    assert moved.out == "stable of scaled is version 2, which failed to load: it is broken\n"
+    moved = two_versions("models", "rollback", "scaled")
+    assert (moved.code, moved.err) == (1, "")
+    assert moved.out == "stable of scaled is version 1 again, which failed to load: it is broken\n"
+    moved = two_versions("models", "promote", "scaled", "candidate", "--json")
+    assert (moved.code, json.loads(moved.out)["failure"]) == (1, "it is broken")
 
 
 async def share_out(database_url: str, weights: dict[str, float]) -> None:
