@@ -2,21 +2,26 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headrace import options
+from headrace.data_folder import DataFolder
 from headrace.errors import CommandError
-from headrace.registry import Registry, open_registry
+from headrace.registry import Registry, open_registry, place_of
 from headrace.rows import Rows, rows_of
 
 if TYPE_CHECKING:
     from storage.importers import Import
-    from storage.views import VersionView
+    from storage.views import ReplicaView, VersionView
+
+HEARD_OF_S = 30  # a worker that is there is heard of twice a second, but clocks differ
 
 
 @options.on_platform
@@ -47,7 +52,11 @@ def add(
 
     overrides = parse_overrides(set_ or [])
 
-    async def run() -> tuple["VersionView", Rows, bool, Sequence[str]]:
+    def say(line: str) -> None:
+        if not platform.as_json:
+            print(line, file=sys.stderr)
+
+    async def run() -> tuple["VersionView", Rows, bool, Sequence[str], bool]:
         from headrace.local_registry import explain_storage_errors
         from headrace.readiness import wait_for_version
         from storage.importers import import_model
@@ -58,11 +67,13 @@ def add(
             present = await _present(registry, imported)
             version = await registry.add(imported, alias)
             if wait:
-                await wait_for_version(registry, version.model, version.number, timeout)
-            rows = rows_of(version, await registry.replicas())
-            return version, rows, version.number == present, imported.notes
+                where = place_of(platform)
+                await wait_for_version(registry, version.model, version.number, timeout, where=where, say=say)
+            replicas = await registry.replicas()
+            idle = platform.url is None and not _runs(platform, replicas)
+            return version, rows_of(version, replicas), version.number == present, imported.notes, idle
 
-    version, rows, unchanged, notes = asyncio.run(run())
+    version, rows, unchanged, notes, idle = asyncio.run(run())
     if platform.as_json:
         print_json({**asdict(version), "rows": rows, "unchanged": unchanged, "notes": notes})
         return
@@ -71,6 +82,17 @@ def add(
         print(f"its answers are never cached: {version.manifest.cache_reason}")
     for note in notes:
         print(f"note: {note}")
+    if idle:
+        from headrace.readiness import NOBODY, START
+
+        print(f"it is {place_of(platform)}, {NOBODY}: {START}")
+
+
+def _runs(platform: options.Platform, replicas: Sequence["ReplicaView"]) -> bool:
+    """Whether a platform runs over the registry on this machine, or a worker by itself does."""
+    now = datetime.now(UTC)
+    heard_of = any((now - replica.seen_at).total_seconds() < HEARD_OF_S for replica in replicas)
+    return heard_of or DataFolder(platform.data).running_url() is not None
 
 
 async def _present(registry: Registry, imported: "Import") -> int | None:

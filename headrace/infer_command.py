@@ -24,18 +24,23 @@ def infer(
 
     FP16 and BF16 are typed and shown as numbers; NaN, Infinity and -Infinity as these words, in --json too.
     """
-    json_rows, response = asyncio.run(_infer(platform, name, version, values))
+    json_rows, as_text, response = asyncio.run(_infer(platform, name, version, values))
     if platform.as_json:
         print(json.dumps(response, indent=2, ensure_ascii=False))  # orjson would make null of NaN
         return
+    if as_text is not None:
+        note = f"{name} takes texts, one a value or a line of standard input: {as_text!r:.60} was read as one text"
+        print(f"note: {note}, and not as JSON", file=sys.stderr)
     for tensor in response["outputs"]:
         print(f"{tensor['name']} {tensor['datatype']} {tensor['shape']}")
         for row in rows_of(tensor):
             print(f"  {brief(row, as_json=json_rows)}")
 
 
-async def _infer(platform: options.Platform, name: str, version: str | None, values: list[str]) -> tuple[bool, Any]:
-    """Whether strings in the answer are rows of JSON, and the answer."""
+async def _infer(
+    platform: options.Platform, name: str, version: str | None, values: list[str]
+) -> tuple[bool, str | None, Any]:
+    """Whether strings in the answer are rows of JSON, the first text that could be rows of JSON too, and the answer."""
     from headrace.api import Api
     from headrace.sample import contract_of, request_of, takes_texts
 
@@ -44,7 +49,15 @@ async def _infer(platform: options.Platform, name: str, version: str | None, val
         if values == ["-"]:
             values = sys.stdin.read().splitlines() if takes_texts(metadata) else [sys.stdin.read()]
         answer = await api.infer(name, version, request_of(metadata, values))
-        return contract_of(metadata).json_rows, answer
+        as_text = next(filter(_holds_rows, values), None) if takes_texts(metadata) else None
+        return contract_of(metadata).json_rows, as_text, answer
+
+
+def _holds_rows(text: str) -> bool:
+    try:
+        return text.lstrip()[:1] in ("[", "{") and isinstance(json.loads(text), list | dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def rows_of(tensor: dict[str, Any]) -> list[Any]:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headrace import options
-from headrace.registry import find, open_registry
+from headrace.registry import find, open_registry, place_of
 from headrace.rows import rows_of
-from headrace.states import reasons, reports_of, route_of, state_of
+from headrace.states import is_wanted, reports_of, route_of, state_of
 
 if TYPE_CHECKING:
     from storage.views import ModelView, ReplicaView, VersionView
+
+NOT_WANTED = "not loaded: nothing points at it"
 
 
 @options.on_platform
@@ -27,8 +29,7 @@ def list_(platform: options.Platform) -> None:
     if platform.as_json:
         print_json(models)
     elif not models:
-        where = f"at {platform.url}" if platform.url else f"in {platform.data}"
-        print(f"no models {where} yet: `headrace models add SOURCE` adds one")
+        print(f"no models {place_of(platform)} yet: `headrace models add SOURCE` adds one")
     else:
         print_table(
             ("name", "task", "versions", "aliases", "rows", "state"),
@@ -75,7 +76,7 @@ def show(platform: options.Platform, name: options.Model) -> None:
     print_table(
         ("version", "digest", "registered", "state"),
         [
-            (v.number, v.digest[:12], f"{v.created_at:%Y-%m-%d %H:%M}", _trouble(model, v, replicas))
+            (v.number, v.digest[:12], f"{v.created_at:%Y-%m-%d %H:%M}", _state_of_version(model, v, replicas))
             for v in model.versions
         ],
     )
@@ -86,19 +87,28 @@ def _aliases(model: "ModelView") -> str:
 
 
 def _state(model: "ModelView", replicas: Sequence["ReplicaView"]) -> str:
-    """What is the matter with any of its versions; nothing where all is well."""
+    """What each version does, in one word where all do the same. Of one that nothing points at, its failure alone."""
     if not model.enabled:
         return "unloaded"
+    found = {
+        version.number: state_of(model, version, replicas)
+        for version in model.versions
+        if version.failure is None and _is_told(model, version, replicas)
+    }
     failed = sorted(version.number for version in model.versions if version.failure is not None)
-    found = [f"failed: version {', '.join(map(str, failed))}"] if failed else []
-    for version in model.versions:
-        if version.failure is None and (trouble := _trouble(model, version, replicas)):
-            found.append(f"version {version.number} {trouble}")
-    return "; ".join(found)
+    if len(set(found.values())) == 1 and not failed:
+        return next(iter(found.values()))
+    told = [f"version {number} {state}" for number, state in found.items()]
+    told += [f"failed: version {', '.join(map(str, failed))}"] if failed else []
+    return "; ".join(told) or NOT_WANTED
 
 
-def _trouble(model: "ModelView", version: "VersionView", replicas: Sequence["ReplicaView"]) -> str:
-    """Why the version will not load, or has not loaded so far, on whichever workers."""
-    if version.failure is not None:
-        return version.failure
-    return state_of(model, version, replicas) if reasons(reports_of(version, replicas)) else ""
+def _state_of_version(model: "ModelView", version: "VersionView", replicas: Sequence["ReplicaView"]) -> str:
+    if model.enabled and version.failure is None and not _is_told(model, version, replicas):
+        return NOT_WANTED
+    return state_of(model, version, replicas)
+
+
+def _is_told(model: "ModelView", version: "VersionView", replicas: Sequence["ReplicaView"]) -> bool:
+    """Whether some worker has it or should have it."""
+    return is_wanted(model, version) or bool(reports_of(version, replicas))

@@ -63,6 +63,10 @@ class LocalRegistry:
         with explain_storage_errors():
             return await self.rows.rollback(name, alias=alias, actor=ACTOR)
 
+    async def remove_alias(self, name: str, alias: str) -> None:
+        with explain_storage_errors():
+            await self.rows.remove_alias(name, alias, actor=ACTOR)
+
     async def remove(self, name: str, version: int | None) -> None:
         with explain_storage_errors():
             await self.rows.remove(name, version, actor=ACTOR)

@@ -1,15 +1,18 @@
 """What commands print: JSON for programs, tables for people."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import orjson
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 if TYPE_CHECKING:
     from storage.views import VersionView
+
+WIDEST: Final = 1_000_000
 
 
 class Unbreakable:
@@ -44,7 +47,13 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """`table`, printed."""
-    Console(highlight=False).print(table(columns, rows))
+    print_whole(table(columns, rows))
+
+
+def print_whole(shown: RenderableType) -> None:
+    """Print it, folded only where a terminal has a width: in a pipe or a file a row is one line, however long."""
+    width = None if sys.stdout.isatty() else WIDEST
+    Console(highlight=False, width=width).print(shown)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

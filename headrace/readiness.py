@@ -8,18 +8,37 @@ from typing import TYPE_CHECKING, Final
 from headrace.api import Api
 from headrace.errors import CommandError
 from headrace.registry import Registry, find
-from headrace.states import is_wanted, reasons, reports_of
+from headrace.states import is_wanted, reasons, reports_of, state_of
 
 if TYPE_CHECKING:
     from storage.views import ReplicaView, VersionView
 
 POLL_S = 0.05
 NEW_S: Final = 15.0  # a trial of a small model takes a few seconds, more of them on a machine that is busy
+NOBODY_S: Final = 10.0  # a worker that starts with the platform is heard of sooner, also on a machine that is busy
+SAID_S: Final = 10.0
+NOBODY: Final = "over which no worker runs"
+START: Final = "`headrace up` starts a platform in a folder; --data names another one, --url a running platform"
 
 
-async def wait_for_version(registry: Registry, name: str, number: int, timeout_s: float) -> None:
-    """Until a worker answers for the version. Raises CommandError where none can, or where none does in time."""
-    give_up, why = monotonic() + timeout_s, ""
+async def wait_for_version(
+    registry: Registry,
+    name: str,
+    number: int,
+    timeout_s: float,
+    *,
+    where: str = "in the registry",
+    say: Callable[[str], None] = lambda _: None,
+    nobody_s: float = NOBODY_S,
+) -> None:
+    """Until a worker answers for the version; now and then it is said what that one is waiting for.
+
+    Raises CommandError where none can, where none does in time, and where no worker has been heard of for `nobody_s`.
+    """
+    since = said = monotonic()
+    give_up, why = since + timeout_s, ""
+    beats: dict[str, int] | None = None
+    alive = False
     while monotonic() < give_up:
         model = await find(registry, name)
         version = next((version for version in model.versions if version.number == number), None)
@@ -41,6 +60,15 @@ async def wait_for_version(registry: Registry, name: str, number: int, timeout_s
             )
         if await registry.is_ready(version):
             return
+        # A platform that died leaves its workers in the registry: only those whose beats move on are there.
+        before, beats = beats, {replica.id: replica.beat for replica in replicas}
+        alive = alive or (before is not None and not beats.items() <= before.items())
+        if not alive and monotonic() - since > nobody_s:
+            raise CommandError(f"version {number} of {name} is registered {where}, {NOBODY}", START)
+        if monotonic() - said > SAID_S:
+            said = monotonic()
+            state = state_of(model, version, replicas) if alive else "no worker is there yet"
+            say(f"waiting for version {number} of {name} for {said - since:.0f} s: {state}")
         await asyncio.sleep(10 * POLL_S)
     raise CommandError(
         f"version {number} of {name} was not loaded within {timeout_s:g} s{why}", "`headrace status` shows the workers"

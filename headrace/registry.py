@@ -36,6 +36,10 @@ class Registry(Protocol):
         """Point `alias` at the version that it pointed to before."""
         ...
 
+    async def remove_alias(self, name: str, alias: str) -> None:
+        """Take an alias away; the version that it names stays."""
+        ...
+
     async def remove(self, name: str, version: int | None) -> None:
         """Remove one version, or the model with all of them."""
         ...
@@ -72,6 +76,17 @@ async def open_registry(platform: Platform, *, create: bool = False) -> AsyncIte
             )
         async with LocalRegistry.open(folder.database_url, str(folder.artifacts)) as local:
             yield local
+
+
+def place_of(platform: Platform) -> str:
+    """Where the registry is that `open_registry` opens, for people to read: "in /srv/.headrace"."""
+    from storage.settings import StorageSettings
+
+    if platform.url is not None:
+        return f"at {platform.url}"
+    if "database_url" in StorageSettings().model_fields_set:
+        return "in the database of HEADRACE_DATABASE_URL"
+    return f"in {DataFolder(platform.data).root}"
 
 
 async def find(registry: Registry, name: str) -> "ModelView":

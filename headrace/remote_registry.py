@@ -59,6 +59,9 @@ class RemoteRegistry:
     async def rollback(self, name: str, alias: str) -> VersionView:
         return await self._read(VERSION, "POST", f"{_model(name)}/rollback", {"alias": alias})
 
+    async def remove_alias(self, name: str, alias: str) -> None:
+        await self._api.call("DELETE", f"{_model(name)}/aliases/{quote(alias, safe='')}")
+
     async def remove(self, name: str, version: int | None) -> None:
         await self._api.call("DELETE", _model(name) if version is None else f"{_model(name)}/versions/{version}")
 

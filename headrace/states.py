@@ -34,7 +34,11 @@ def route_of(model: "ModelView") -> str:
     """How the route shares out the requests that name no version; nothing where there is no route."""
     weights = model.weights or {}
     total = sum(weights.values())
-    return " ".join(f"{target}={weight / total:.3g}" for target, weight in sorted(weights.items()))
+    shares = []
+    for target, weight in sorted(weights.items()):
+        leads_to = f" (version {model.aliases[target]})" if target in model.aliases else ""
+        shares.append(f"{target}={weight / total:.3g}{leads_to}")
+    return " ".join(shares)
 
 
 def state_of(model: "ModelView", version: "VersionView", replicas: Sequence["ReplicaView"]) -> str:
@@ -43,6 +47,8 @@ def state_of(model: "ModelView", version: "VersionView", replicas: Sequence["Rep
         return "unloaded"
     if version.failure is not None:
         return f"failed: {version.failure}"
+    if not replicas:
+        return "not loaded: no worker runs"
     told = reports_of(version, replicas)
     count, why = ready_on(told), reasons(told)
     if count:

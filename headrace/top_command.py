@@ -30,14 +30,12 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Print one frame and end; so does --json.")] = False,
 ) -> None:
     """Models, workers and the cache, live, until Ctrl-C. Where the output is no terminal, one frame."""
-    from headrace.output import print_json
+    from headrace.output import print_json, print_whole
 
     if platform.as_json:
         print_json(asyncio.run(_first(platform, interval)))
     elif once or not sys.stdout.isatty():
-        from rich.console import Console
-
-        Console(highlight=False).print(_draw(asyncio.run(_first(platform, interval))))
+        print_whole(_draw(asyncio.run(_first(platform, interval))))
     else:
         with suppress(KeyboardInterrupt):
             asyncio.run(_live(platform, interval))

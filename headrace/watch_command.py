@@ -35,15 +35,13 @@ def watch(
     as_json: options.Json = False,
 ) -> None:
     """A training run, live, until it is over or Ctrl-C. Where the output is no terminal, one frame."""
-    from rich.console import Console
+    from headrace.output import print_json, print_whole
 
     folder = _find(run, work)
     if as_json:
-        from headrace.output import print_json
-
         print_json(_plain(_look(folder)))
     elif once or not sys.stdout.isatty():
-        Console(highlight=False).print(_draw(_look(folder), rows))
+        print_whole(_draw(_look(folder), rows))
     else:
         with suppress(KeyboardInterrupt):
             _live(folder, rows, interval)

@@ -39,6 +39,10 @@ class VersionInUse(StorageError):
     """An alias or a route names this version: point it elsewhere first."""
 
 
+class AliasInUse(StorageError):
+    """A route names this alias, or requests that name no version need it."""
+
+
 class InvalidArtifact(StorageError):
     """The artifact is not what its manifest says, or not something that can be served."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from storage.errors import InvalidAlias, InvalidRoute, NothingToRollBackTo, UnknownAlias, UnknownVersion
+from storage.errors import AliasInUse, InvalidAlias, InvalidRoute, NothingToRollBackTo, UnknownAlias, UnknownVersion
 from storage.model_name import NAME
 from storage.tables import Alias, Model, Route, Version
 
@@ -64,6 +64,18 @@ def point_back(model: Model, name: str) -> Alias:
         )
     alias.history, alias.number = alias.history[:-1], alias.history[-1]
     return alias
+
+
+def unpoint(model: Model, name: str) -> int:
+    """Take the alias away: the number that it named. Raises UnknownAlias, and AliasInUse where the route names it."""
+    alias = alias_of(model, name)
+    if model.route is not None and name in model.route.weights:
+        raise AliasInUse(
+            f"alias {name!r} of {model.name!r} has a share of the route: end the sharing first (weights: null), or give"
+            " the share to another"
+        )
+    model.aliases.remove(alias)
+    return alias.number
 
 
 def route(model: Model, weights: Mapping[str, float] | None) -> None:

@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage import deletions, heartbeats
 from storage.catalogue import Catalogue
 from storage.database import Database
-from storage.errors import VersionInUse
+from storage.errors import AliasInUse, VersionInUse
 from storage.manifest import Manifest
 from storage.model_name import NAME
-from storage.pointing import forget, point, point_back, route, users, version_of
+from storage.pointing import alias_of, forget, point, point_back, route, unpoint, users, version_of
 from storage.publishing import as_stored, check_files, check_new
 from storage.queries import (
     add_if_absent,
@@ -106,6 +106,23 @@ class Registry:
             await record(session, "rolled-back", model, actor, number=number, alias=alias)
             return await self._view(session, row, version_of(row, number))
 
+    async def remove_alias(self, model: str, alias: str, *, actor: str = "") -> None:
+        """Take an alias away, with what it remembers; the version that it named stays registered.
+
+        Raises UnknownAlias, and AliasInUse for one that the route names, and for `stable`: it answers who names no
+        version, and with a route too once that is ended, or while none of its versions is loaded.
+        """
+        async with self._database.session() as session:
+            row = await get_model(session, model)
+            if alias == STABLE:
+                number = alias_of(row, alias).number
+                raise AliasInUse(
+                    f"alias {alias!r} of {model!r} stays, as requests that name no version would have no answer without"
+                    f" it: point it elsewhere than at version {number}, or remove the whole model"
+                )
+            number = unpoint(row, alias)
+            await record(session, "alias-removed", model, actor, number=number, alias=alias)
+
     async def set_route(self, model: str, weights: dict[str, float] | None, *, actor: str = "") -> None:
         """Share the model's unversioned requests out among versions and aliases; None: all go to `stable`.
 
@@ -138,7 +155,7 @@ class Registry:
                 version = version_of(row, number)
                 if in_use := ", ".join(users(row, number, await find_proven(session, row))):
                     raise VersionInUse(
-                        f"version {number} of {model!r} is in use ({in_use}): point that elsewhere first"
+                        f"version {number} of {model!r} is in use ({in_use}): point that elsewhere or remove it first"
                     )
                 forget(row, version)
             await record(session, "removed", model, actor, number=number)

@@ -24,6 +24,7 @@ from wire.json_body import JsonLimits
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="sha256 of the file's bytes.")]
 Name = Annotated[str, Path(description="The model's name.")]
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="The version's number.")]
+AliasName = Annotated[str, Path(description="The alias.")]
 Alias = Annotated[str, Field(description="A movable name for a version; `stable` answers unversioned requests.")]
 
 # A manifest with the labels of tens of thousands of classes. What is over this would hold up all other requests.
@@ -117,6 +118,14 @@ def router(
         version = await registry.rollback(name, alias=(asked or Rollback()).alias, actor=actor_of(request))
         await membership.refresh()
         return version
+
+    @router.delete("/models/{name}/aliases/{alias}", summary="Remove an alias", responses=error_responses(404, 409))
+    async def remove_alias(name: Name, alias: AliasName, request: Request) -> ModelView:
+        """Not while a route names it, and never `stable`, which requests that name no version need. Its version stays,
+        and is unloaded unless something else names it."""
+        await registry.remove_alias(name, alias, actor=actor_of(request))
+        await membership.refresh()
+        return await registry.model(name)
 
     @router.put("/models/{name}/route", summary="Share a model's requests out", responses=error_responses(400, 404))
     async def set_route(name: Name, asked: Weights, request: Request) -> ModelView:

@@ -38,6 +38,7 @@ _OF_STORAGE: Final[dict[type[StorageError], type[ServingError]]] = {
     storage.MissingFile: errors.Conflict,
     storage.NothingToRollBackTo: errors.Conflict,
     storage.VersionInUse: errors.Conflict,
+    storage.AliasInUse: errors.Conflict,
     storage.NotMigrated: errors.Unavailable,
     storage.Unavailable: errors.Unavailable,
 }

@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from storage.errors import (
+    AliasInUse,
     InvalidRoute,
     NothingToRollBackTo,
     StorageError,
@@ -64,6 +65,39 @@ async def test_a_promotion_after_a_rollback_can_be_rolled_back(three: Registry) 
     await three.rollback("digits")
     await three.promote("digits", 3)
     assert (await three.rollback("digits")).number == 1
+
+
+# Removing aliases
+
+
+async def test_an_alias_is_removed_and_its_version_stays_until_it_is_removed_too(three: Registry) -> None:
+    for number in (2, 3):
+        await three.promote("digits", number, alias="candidate")
+    await three.remove_alias("digits", "candidate", actor="ada")
+    model = await three.model("digits")
+    assert (model.aliases, len(model.versions)) == ({"stable": 1}, 3)
+    latest = (await three.events("digits"))[0]
+    assert (latest.kind, latest.actor, latest.data) == ("alias-removed", "ada", {"alias": "candidate", "number": 3})
+    assert [desired.number for desired in await three.list_desired()] == [1]
+    await three.remove("digits", 3)
+    await three.promote("digits", 2, alias="candidate")
+    assert (await three.model("digits")).history["candidate"] == ()  # nothing is remembered of the one before
+
+
+async def test_an_alias_that_requests_need_is_not_removed(three: Registry) -> None:
+    await three.promote("digits", 2, alias="candidate")
+    await three.set_route("digits", {"stable": 9, "candidate": 1})
+    before, events = await three.model("digits"), await three.events()
+    with pytest.raises(AliasInUse, match=r"'candidate' of 'digits' has a share of the route: end the sharing first"):
+        await three.remove_alias("digits", "candidate")
+    routes: list[dict[str, float] | None] = [{"stable": 9, "candidate": 1}, {"2": 1}, None]
+    for weights in routes:  # one that names other versions may end, or they may not load
+        await three.set_route("digits", weights)
+        with pytest.raises(AliasInUse, match="'stable' of 'digits' stays, as requests that name no version"):
+            await three.remove_alias("digits", "stable")
+    assert (await three.model("digits")).aliases == before.aliases
+    assert {event.kind for event in (await three.events())[: -len(events)]} == {"routed"}
+    await three.remove_alias("digits", "candidate")
 
 
 # Routes, loading, removing
@@ -175,6 +209,8 @@ async def test_an_alias_that_is_not_there_is_refused_with_those_that_are(three: 
         await three.promote("digits", "candidate")
     with pytest.raises(UnknownAlias, match="no alias 'candidate'"):
         await three.rollback("digits", alias="candidate")
+    with pytest.raises(UnknownAlias, match="no alias 'candidate' of 'digits'; it has stable"):
+        await three.remove_alias("digits", "candidate")
 
 
 @pytest.mark.parametrize("name", ["nobody", "nul\0", "x" * 300, ""])
@@ -183,6 +219,7 @@ async def test_a_model_that_is_not_there_is_refused_with_those_that_are(three: R
         three.model(name),
         three.promote(name, 1),
         three.rollback(name),
+        three.remove_alias(name, "candidate"),
         three.set_route(name, None),
         three.set_enabled(name, True),
         three.remove(name),

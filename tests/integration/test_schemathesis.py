@@ -44,6 +44,7 @@ CHANGING: dict[str, dict[str, Any]] = {
     "publish_version": {},
     "promote": {},
     "rollback": {},
+    "remove_alias": {"alias": "candidate"},
     "set_route": {},
     "load_model": {},
     "unload_model": {},
@@ -133,7 +134,7 @@ class Exercise:
             run()
 
     def put_back(self, model: str) -> None:
-        """The model with three versions, `stable` promoted from the first to the second, and no route.
+        """The model with three versions, `stable` promoted from the first to the second, a `candidate`, and no route.
 
         It is not removed and made anew, as its numbers would count on.
         """
@@ -141,6 +142,7 @@ class Exercise:
         answers = [http.post(f"{path}/versions", json={"manifest": {**v, "name": model}}) for v in self.versions]
         for answer in answers[:2]:
             http.post(f"{path}/promote", json={"version": answer.json()["number"]}).raise_for_status()
+        http.post(f"{path}/promote", json={"version": "stable", "alias": "candidate"}).raise_for_status()
         http.put(f"{path}/route", json={"weights": None}).raise_for_status()
 
     def clear(self, name: str) -> None:

@@ -184,6 +184,23 @@ async def test_a_version_in_use_stays_and_others_go(app: Application) -> None:
     assert (await app.client.delete("/admin/models/m/versions/none")).status_code == 400
 
 
+async def test_an_alias_is_removed_and_routed_to_no_more(app: Application) -> None:
+    await app.publish(described())
+    await app.publish(described(description="better"), alias="candidate")
+    route = "/admin/models/m/route"
+    await app.client.put(route, json={"weights": {"stable": 9, "candidate": 1}})
+    for alias, why in (("candidate", "end the sharing first"), ("stable", "would have no answer")):
+        refused = await app.client.delete(f"/admin/models/m/aliases/{alias}")
+        assert refused.status_code == 409
+        assert why in refused.json()["error"]
+    await app.client.put(route, json={"weights": None})
+    removed = await app.client.delete("/admin/models/m/aliases/candidate")
+    assert MODEL.validate_python(removed.json()).aliases == {"stable": 1}
+    assert await routed(app) == {"1": "1", "2": "2", "stable": "1"}
+    for path in ("m/aliases/candidate", "nobody/aliases/candidate"):
+        assert (await app.client.delete(f"/admin/models/{path}")).status_code == 404
+
+
 async def test_a_removed_model_is_gone_from_the_routes_and_its_events_stay(app: Application) -> None:
     await app.publish(described())
     answer = await app.client.delete("/admin/models/m")

@@ -90,6 +90,29 @@ def test_a_row_of_json_is_shown_as_what_it_holds_where_the_task_answers_json(run
     assert request["inputs"] == [{**TEXT, "shape": [2], "data": ["[1]", "2"]}]
 
 
+@pytest.mark.parametrize(
+    ("inputs", "typed", "said"),
+    [
+        (
+            TEXT,
+            ['[["good fine"],["bad sad"]]', "x"],
+            """'[["good fine"],["bad sad"]]' was read as one text, and not as""",
+        ),
+        (TEXT, ["[sic] fine", "7"], None),
+        ({**TEXT, "shape": [-1, 2]}, ['[["good", "fine"]]'], None),
+    ],
+)
+def test_that_json_was_read_as_one_text_is_told(
+    run: Run, inputs: dict[str, Any], typed: list[str], said: str | None
+) -> None:
+    with gateway("tensors", inputs, strings("a")) as (url, _):
+        result = run("infer", "m", *typed, "--url", url)
+        assert run("infer", "m", *typed, "--url", url, "--json").err == ""
+    assert result.out.splitlines() == ["labels BYTES [1]", "  a"]
+    assert (said or "") in result.err
+    assert bool(result.err) is (said is not None)
+
+
 def test_of_standard_input_each_line_is_a_text_or_the_whole_one_value(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,20 @@ def test_the_first_version_is_stable_and_later_ones_wait(two_versions: Run) -> N
     assert aliases(two_versions) == {"stable": 1, "candidate": 2}
 
 
+def test_where_a_version_was_registered_is_told_while_no_platform_runs_there(two_versions: Run, tmp_path: Path) -> None:
+    idle = f"it is in {tmp_path}/.headrace, over which no worker runs: `headrace up` starts a platform"
+    added = ("models", "add", "one.onnx", "--name", "scaled")
+    assert idle in two_versions(*added).out
+    with DataFolder(tmp_path / ".headrace").lock() as announce:
+        announce("http://127.0.0.1:8000")
+        assert "no worker runs" not in two_versions(*added).out
+    assert idle in two_versions(*added).out
+    asyncio.run(
+        share_out(DataFolder(tmp_path / ".headrace").database_url, {"1": 1})
+    )  # by a worker that was started alone
+    assert "no worker runs" not in two_versions(*added).out
+
+
 def test_the_same_artifact_again_is_the_same_version(two_versions: Run) -> None:
     again = answer(two_versions, "models", "add", "one.onnx", "--name", "scaled")
     assert again["number"] == 1
@@ -219,38 +233,110 @@ async def fail(database_url: str, reason: str) -> None:
 
 def test_pointing_at_a_version_that_does_not_load_says_so(two_versions: Run, tmp_path: Path) -> None:
     asyncio.run(fail(DataFolder(tmp_path / ".headrace").database_url, "it is broken"))
-    moved = two_versions("models", "promote", "scaled", "candidate").out
-    assert moved == "stable of scaled is version 2, which failed to load: it is broken\n"
-    moved = two_versions("models", "rollback", "scaled").out
-    assert moved == "stable of scaled is version 1 again, which failed to load: it is broken\n"
+    moved = two_versions("models", "promote", "scaled", "candidate")
+    assert (moved.code, moved.err) == (1, "")
+    assert moved.out == "stable of scaled is version 2, which failed to load: it is broken\n"
+    moved = two_versions("models", "rollback", "scaled")
+    assert (moved.code, moved.err) == (1, "")
+    assert moved.out == "stable of scaled is version 1 again, which failed to load: it is broken\n"
+    moved = two_versions("models", "promote", "scaled", "candidate", "--json")
+    assert (moved.code, json.loads(moved.out)["failure"]) == (1, "it is broken")
 
 
-async def share_out(database_url: str) -> None:
-    """Have one of three requests answered by version 2, and a worker say that it cannot load that one."""
+async def share_out(database_url: str, weights: dict[str, float]) -> None:
+    """Share requests out, and have a worker say that it cannot load version 2."""
     registry = Rows(database := Database.open(database_url))
-    await registry.set_route("scaled", {"1": 2, "candidate": 1})
+    await registry.set_route("scaled", weights)
     second = (await registry.model("scaled")).versions[1]
     await registry.beat("w", "http://w", {str(second.id): {"state": "failed", "reason": "no GPU here"}})
     await database.close()
 
 
+async def hear(database_url: str, *states: str) -> None:
+    """Have a worker tell these states of the versions 1, 2, ..."""
+    registry = Rows(database := Database.open(database_url))
+    versions = (await registry.model("scaled")).versions
+    told = {str(version.id): {"state": state, "reason": None} for version, state in zip(versions, states, strict=False)}
+    await registry.beat("w", "http://w", told)
+    await database.close()
+
+
+def states(run: Run) -> tuple[str, list[str]]:
+    """What `list` says of the model and `show` of each of its versions."""
+    (listed,) = (line for line in run("models", "list").out.splitlines() if line.startswith("scaled"))
+    shown = run("models", "show", "scaled").out.partition("\nversion ")[2].splitlines()[1:]
+    return listed.partition("together")[2].strip(), [line.split(maxsplit=4)[4].strip() for line in shown]
+
+
+def test_a_state_is_told_of_what_is_well_too(two_versions: Run, tmp_path: Path) -> None:
+    url = DataFolder(tmp_path / ".headrace").database_url
+    idle = "not loaded: no worker runs"
+    assert states(two_versions) == (idle, [idle, idle])
+    asyncio.run(hear(url, "ready", "loading"))
+    assert states(two_versions) == ("version 1 ready; version 2 loading", ["ready", "loading"])
+    asyncio.run(hear(url, "ready", "ready"))
+    assert states(two_versions) == ("ready", ["ready", "ready"])
+    two_versions("models", "unalias", "scaled", "candidate")
+    asyncio.run(hear(url, "ready"))
+    assert states(two_versions) == ("ready", ["ready", "not loaded: nothing points at it"])
+    asyncio.run(fail(url, "it is broken"))
+    assert states(two_versions) == ("failed: version 1, 2", ["failed: it is broken"] * 2)
+
+
+END_SHARING = (
+    "to end the sharing: curl -X PUT http://127.0.0.1:8000/admin/models/scaled/route"
+    """ -H 'content-type: application/json' -d '{"weights": null}'\n"""
+)
+
+
 def test_a_route_is_shown_and_pointing_stable_says_that_it_goes_before(two_versions: Run, tmp_path: Path) -> None:
-    asyncio.run(share_out(DataFolder(tmp_path / ".headrace").database_url))
-    assert "route     1=0.667 candidate=0.333\n" in two_versions("models", "show", "scaled").out
+    asyncio.run(share_out(DataFolder(tmp_path / ".headrace").database_url, {"1": 2, "candidate": 1}))
+    assert "route     1=0.667 candidate=0.333 (version 2)\n" in two_versions("models", "show", "scaled").out
     moved = two_versions("models", "promote", "scaled", "2").out
     assert moved == (
         "stable of scaled is version 2, which is not loaded yet: no GPU here; requests that name no version go where"
-        " the route says, and not to stable: 1=0.667 candidate=0.333\n"
+        f" the route says: 1=0.667 candidate=0.333 (version 2); {END_SHARING}"
     )
     assert (
         two_versions("models", "promote", "scaled", "1", "--alias", "canary").out == "canary of scaled is version 1\n"
     )
 
 
+def test_rolling_back_while_a_route_shares_says_who_answers_too_and_what_ends_it(
+    two_versions: Run, tmp_path: Path
+) -> None:
+    asyncio.run(share_out(DataFolder(tmp_path / ".headrace").database_url, {"stable": 9, "candidate": 1}))
+    refused = two_versions("models", "rollback", "scaled")
+    assert refused.code == 1
+    assert "had no version before 1" in refused.err
+    sharing = "go where the route says: candidate=0.1 (version 2) stable=0.9 (version 1); "
+    assert refused.err.endswith(sharing + END_SHARING)
+    assert "no GPU here\n" in two_versions("models", "promote", "scaled", "candidate").out  # all shares lead there
+    moved = two_versions("models", "rollback", "scaled").out
+    assert moved.startswith("stable of scaled is version 1 again; requests that name no version ")
+    assert moved.endswith(sharing + END_SHARING)
+
+
 def test_a_version_in_use_is_not_removed(two_versions: Run) -> None:
     result = two_versions("models", "remove", "scaled", "--version", "2")
     assert result.code == 1
-    assert "candidate" in result.err
+    assert result.err.endswith(
+        "is in use (alias candidate): point that elsewhere or remove it first;"
+        " take it away with `headrace models unalias scaled candidate`\n"
+    )
+    told = two_versions("models", "remove", "scaled", "--version", "1").err
+    assert "(alias stable)" in told
+    assert "unalias" not in told
+
+
+def test_an_alias_is_taken_away_and_then_its_version_can_be_removed(two_versions: Run) -> None:
+    assert two_versions("models", "unalias", "scaled", "candidate").out == "scaled has no alias candidate any more\n"
+    assert aliases(two_versions) == {"stable": 1}
+    answer(two_versions, "models", "remove", "scaled", "--version", "2")
+    for name, why in (("stable", "would have no answer without it"), ("candidate", "it has stable")):
+        refused = two_versions("models", "unalias", "scaled", name)
+        assert refused.code == 1
+        assert why in refused.err
 
 
 def test_a_model_is_removed_with_its_versions(two_versions: Run) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,8 +72,39 @@ class FakeRegistry:
     async def rollback(self, name: str, alias: str) -> VersionView:
         raise NotImplementedError
 
+    async def remove_alias(self, name: str, alias: str) -> None:
+        raise NotImplementedError
+
     async def remove(self, name: str, version: int | None) -> None:
         raise NotImplementedError
+
+
+async def test_where_no_worker_is_heard_of_waiting_ends_soon_and_says_where_it_is_registered() -> None:
+    left_over = replica("ready")  # of a platform that died: nothing has it beat again
+    with pytest.raises(
+        CommandError, match=r"version 1 of m is registered in /srv/x, over which no worker runs"
+    ) as idle:
+        async with asyncio.timeout(30):
+            await wait_for_version(
+                FakeRegistry(version(), [left_over], ready_after=99), "m", 1, 300, where="in /srv/x", nobody_s=0
+            )
+    assert "headrace up" in idle.value.hint
+
+
+async def test_a_worker_that_is_heard_of_is_waited_for_and_it_is_told_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Beating(FakeRegistry):
+        async def replicas(self) -> Sequence[ReplicaView]:
+            self._replicas = [replace(one, beat=one.beat + 1) for one in self._replicas]
+            return self._replicas
+
+    monkeypatch.setattr("headrace.readiness.SAID_S", 0)
+    said: list[str] = []
+    registry = Beating(version(), [replica("loading")], ready_after=3)
+    await wait_for_version(registry, "m", 1, 300, say=said.append, nobody_s=0.3)
+    assert [line.rpartition(" s: ")[2] for line in said] == ["no worker is there yet", "loading", "loading"]
+    assert said[0].startswith("waiting for version 1 of m for ")
 
 
 async def test_it_is_waited_for_until_it_answers() -> None:

@@ -70,6 +70,17 @@ async def test_what_the_platform_says_is_passed_on(status: int, hint: str) -> No
     assert hint in refused.value.hint
 
 
+async def test_an_alias_is_removed_at_its_path() -> None:
+    calls: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(f"{request.method} {request.url.raw_path.decode()}")
+        return httpx.Response(200, json={})
+
+    await registry(httpx.MockTransport(answer)).remove_alias("m", "of/two")
+    assert calls == ["DELETE /admin/models/m/aliases/of%2Ftwo"]
+
+
 @pytest.mark.parametrize(
     ("headers", "hint"),
     [

@@ -32,7 +32,8 @@ def suspect(crashes: int, *refused: str, how: str = "was killed by SIGFPE") -> d
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ([], "loading"),
+        ([], "not loaded: no worker runs"),
+        ([None], "loading"),
         ([None, LOADING], "loading"),
         ([{**LOADING, "trial": True}, LOADING], "loading, in its trial"),
         ([READY, None], "ready"),

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import TensorProto, helper
 
 from storage.errors import InvalidArtifact
 from storage.importers import import_model
-from tests.unit.storage.import_sources import identity, save, write
+from tests.unit.storage.import_sources import identity, model_of, save, sentence_folder, write
 
 X = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}
 GOLDEN: dict[str, Any] = {"cases": [{"inputs": [X], "outputs": [{**X, "name": "y"}]}]}
@@ -75,6 +76,54 @@ def test_what_would_prove_nothing_or_something_else_is_refused(
     (tmp_path / "golden.json").write_text(json.dumps({**GOLDEN, **changed}))
     with pytest.raises(InvalidArtifact, match=told):
         import_model(source("onnx", tmp_path), golden=tmp_path / "golden.json")
+
+
+def case(inputs: list[dict[str, Any]] | None = None, outputs: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    return {
+        "inputs": [X] if inputs is None else inputs,
+        "outputs": [{**X, "name": "y"}] if outputs is None else outputs,
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (case([{**X, "datatype": "FP64"}]), "input 'x' is FP32, not FP64"),
+        (case([{**X, "name": "z"}]), "the model has no input 'z'; it has 'x'"),
+        (case([{**X, "shape": [2, 1]}]), r"input 'x' is of shape \[-1, 2\] \(-1: any size\), not \[2, 1\]"),
+        (case([{**X, "shape": [2]}]), r"input 'x' is of shape \[-1, 2\] \(-1: any size\), not \[2\]"),
+        (case([{**X, "data": [1]}]), "'x'"),
+        (case([{**X, "data": ["a", "b"]}]), "'x'"),
+        (case(outputs=[X]), "the model has no output 'x'; it has 'y'"),
+        (case(outputs=[{**X, "name": "y", "datatype": "INT64"}]), "output 'y' is FP32, not INT64"),
+        (case(outputs=[{**X, "name": "y", "shape": [3, 2]}]), "'y'"),
+    ],
+)
+def test_tensors_that_are_not_the_models_are_refused_at_once(tmp_path: Path, wrong: dict[str, Any], told: str) -> None:
+    (tmp_path / "golden.json").write_text(json.dumps({"cases": [case(), wrong]}))
+    with pytest.raises(InvalidArtifact, match=f"golden.json does not fit the model net: case 2: .*{told}"):
+        import_model(source("onnx", tmp_path), golden=tmp_path / "golden.json")
+
+
+def test_an_input_that_no_case_has_is_told_beside_those_that_it_has(tmp_path: Path) -> None:
+    rows = ("batch", 2)
+    graph = model_of(
+        [helper.make_node("Add", ["x", "z"], ["y"])],
+        [("x", TensorProto.FLOAT, rows), ("z", TensorProto.FLOAT, rows)],
+        [("y", TensorProto.FLOAT, rows)],
+    )
+    (tmp_path / "golden.json").write_text(json.dumps(GOLDEN))
+    with pytest.raises(InvalidArtifact, match="case 1: the model takes 'x', 'z', only 'x' is there"):
+        import_model(save(graph, tmp_path / "net.onnx"), golden=tmp_path / "golden.json")
+
+
+@pytest.mark.parametrize("shape", [[1], [1, 1]])
+def test_a_text_model_takes_texts_in_a_row_or_a_column(tmp_path: Path, shape: list[int]) -> None:
+    text = {"name": "text", "datatype": "BYTES", "shape": shape, "data": ["a river"]}
+    embedding = {"name": "embedding", "datatype": "FP32", "shape": [1, 2], "data": [0.6, 0.8]}
+    (tmp_path / "golden.json").write_text(json.dumps({"cases": [case([text], [embedding])]}))
+    folder = sentence_folder(tmp_path / "minilm")
+    assert import_model(folder, golden=tmp_path / "golden.json").manifest.golden == "golden.json"
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
