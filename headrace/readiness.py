@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.05
 NEW_S: Final = 15.0  # a trial of a small model takes a few seconds, more of them on a machine that is busy
-NOBODY_S: Final = 10.0  # a worker that starts with the platform is heard of sooner, also on a machine that is busy
+NOBODY_S: Final = 30.0  # a platform that starts is heard of sooner, also on a machine that is busy
 SAID_S: Final = 10.0
 NOBODY: Final = "over which no worker runs"
 START: Final = "`headrace up` starts a platform in a folder; --data names another one, --url a running platform"
