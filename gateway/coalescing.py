@@ -1,12 +1,15 @@
 """Request coalescing: requests that wait for the same version are sent to a worker as one.
 
 For a small model the hop to the worker costs more than the model itself, so one hop for many requests saves the most.
-No request is delayed in the hope that others come. While a worker is free, all that came in one turn of the event loop
-are sent at the end of that turn; while none is free they wait, and are sent together when one becomes free. Where the
-model takes longer than the hop does, one more stands ready at each worker, so that it need not wait for the hop.
+While a worker is free, all that came in one turn of the event loop are sent at the end of that turn; while none is free
+they wait, and are sent together when one becomes free. Where the model takes longer than the hop does, one more stands
+ready at each worker, so that it need not wait for the hop. Where many ask and a worker takes less for each of them than
+this process does, a second worker would make nothing faster: then the next group waits for the one before it, and is
+larger.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +30,9 @@ from wire.tensors import size_of
 _MAX_BYTES: Final = 1 << 20
 # Where a worker answers sooner, its model is not what takes the time, and groups had better be larger.
 _SLOW_S: Final = 0.004
+# About what this process takes for a request; and how many of them at least a group has where many ask.
+_OWN_S: Final = 0.0001
+_MANY: Final = 4.0
 _WEIGHT: Final = 0.1  # of the last answer, in what is said of all
 
 
@@ -60,17 +66,33 @@ class Member:
 class _Group:
     """Requests that were sent as one; `left` of them still wait for their answers."""
 
-    task: asyncio.Task[None]
+    task: asyncio.Task[float | None]
     left: int
+
+
+@dataclass(slots=True, eq=False)
+class _Usual:
+    """What a version's groups were like lately."""
+
+    members: float = 0.0
+    took_s: float = 0.0
+    worker_s: float = 1.0  # what a worker took for each member; until one has said so, no reason to wait for it
+
+    def add(self, members: int, took_s: float, worker_s: float | None) -> None:
+        self.members += (members - self.members) * _WEIGHT
+        self.took_s += (took_s - self.took_s) * _WEIGHT
+        if worker_s is not None:
+            self.worker_s += (worker_s / members - self.worker_s) * _WEIGHT
 
 
 @dataclass(slots=True, eq=False)
 class _Lane:
     """Requests that can be sent together, as their tensors match: how many are under way, and which wait."""
 
+    usual: _Usual
     under_way: int = 0
+    sent: float = 0.0  # when the last group was, in monotonic seconds
     scheduled: bool = False  # whether what waits is sent at the end of this turn
-    took_s: float = 0.0  # what answers took lately
     waiting: list[Member] = field(default_factory=list)
 
 
@@ -86,6 +108,7 @@ class Coalescer:
         self.coalesced = 0  # requests that shared a worker's request with others
         self._workers = workers
         self._lanes: dict[Hashable, _Lane] = {}
+        self._usual: defaultdict[str, _Usual] = defaultdict(_Usual)  # by digest
 
     async def infer(self, target: Target, request: InferRequest) -> InferResponse:
         """As `InferenceBackend.infer`."""
@@ -113,10 +136,10 @@ class Coalescer:
         key = merge_key(target, request)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane()
+            lane = self._lanes[key] = _Lane(self._usual[target.digest])
         member = Member(target, request, rows, answer, monotonic())
         lane.waiting.append(member)
-        self._schedule(key, lane, target)
+        self._schedule(key, lane, target, member.arrived)
         return member
 
     def leave(self, member: Member) -> None:
@@ -127,34 +150,50 @@ class Coalescer:
             if group.left == 0:
                 group.task.cancel()
 
-    def _schedule(self, key: Hashable, lane: _Lane, target: Target) -> None:
-        if not lane.scheduled and lane.under_way < target.capacity(ahead=int(lane.took_s > self._slow_s)):
+    def _schedule(self, key: Hashable, lane: _Lane, target: Target, now: float) -> None:
+        if not lane.scheduled and lane.under_way < self._places(lane, target, now):
             lane.scheduled = True
             asyncio.get_running_loop().call_soon(self._send_waiting, key, lane)
+
+    def _places(self, lane: _Lane, target: Target, now: float) -> int:
+        """How many groups may be under way."""
+        usual = lane.usual
+        if usual.took_s > self._slow_s:
+            return target.capacity(ahead=1)
+        if (
+            usual.members >= _MANY
+            and usual.worker_s < _OWN_S
+            and len(lane.waiting) < target.max_rows
+            and now < lane.sent + self._slow_s  # what takes longer is no reason to wait: its worker may hang
+        ):
+            return 1
+        return target.capacity()
 
     def _send_waiting(self, key: Hashable, lane: _Lane) -> None:
         """Send what waits together; forget the lane where nothing waits and nothing is under way."""
         lane.scheduled = False
         if members := _take_group(lane):
             lane.under_way += 1
+            lane.sent = monotonic()
             task = asyncio.create_task(self._answer(members))
             # Not in the task itself: one that is cancelled before it began runs none of its code.
-            task.add_done_callback(partial(self._finish, key, lane, monotonic()))
+            task.add_done_callback(partial(self._finish, key, lane, len(members), lane.sent))
             group = _Group(task, len(members))
             for member in members:
                 member.group = group
             if lane.waiting:
-                self._schedule(key, lane, lane.waiting[0].target)
+                self._schedule(key, lane, lane.waiting[0].target, lane.sent)
         elif lane.under_way == 0 and self._lanes.get(key) is lane:
             del self._lanes[key]
 
-    def _finish(self, key: Hashable, lane: _Lane, began: float, task: asyncio.Task[None]) -> None:
+    def _finish(self, key: Hashable, lane: _Lane, members: int, began: float, task: asyncio.Task[float | None]) -> None:
         """One request to a worker is over, so that the next one may be sent."""
         lane.under_way -= 1
-        lane.took_s += (monotonic() - began - lane.took_s) * _WEIGHT
+        lane.usual.add(members, monotonic() - began, None if task.cancelled() else task.result())
         self._send_waiting(key, lane)
 
-    async def _answer(self, members: Sequence[Member]) -> None:
+    async def _answer(self, members: Sequence[Member]) -> float | None:
+        """Tell each its answer; what the worker took, where it has said so."""
         if len(members) == 1:
             _record_wait(members)
             return await self._answer_alone(members[0])
@@ -175,6 +214,7 @@ class Coalescer:
         else:
             for member, answer in zip(members, answers, strict=True):
                 _tell(member, answer)
+            return response.took_s
         return None
 
     async def _ask_together(self, members: Sequence[Member]) -> InferResponse:
@@ -186,11 +226,14 @@ class Coalescer:
         with ending(group):
             return await self._workers.infer(target, merged)
 
-    async def _answer_alone(self, member: Member) -> None:
+    async def _answer_alone(self, member: Member) -> float | None:
         try:
-            _tell(member, await self._workers.infer(member.target, member.request))
+            response = await self._workers.infer(member.target, member.request)
         except Exception as error:
             _tell(member, error)
+            return None
+        _tell(member, response)
+        return response.took_s
 
 
 def _tell(member: Member, outcome: InferResponse | Exception) -> None:

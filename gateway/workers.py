@@ -187,9 +187,12 @@ def _response(reply: Reply, target: Target, request: InferRequest) -> InferRespo
         raise error
     length = reply.headers.get(headers.INFERENCE_HEADER_CONTENT_LENGTH)
     try:
-        return decode_response(reply.body, int(length) if length else None)
+        response = decode_response(reply.body, int(length) if length else None)
     except InvalidInput as error:  # which the client's input was not
         raise ServingError(f"a worker's answer makes no sense: {error}") from error
+    if took_us := reply.headers.get(headers.TOOK_US):
+        response.took_s = int(took_us) / 1e6
+    return response
 
 
 def _error(reply: Reply) -> ServingError:

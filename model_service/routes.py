@@ -36,6 +36,7 @@ MAX_S: Final = 300.0  # for a request without a deadline, from its first byte un
 
 # In a scope: what came of a request that was begun without ASGI.
 OUTCOME: Final = "headrace.outcome"
+_TOOK: Final = names.TOOK_US + b": %d\r\n"
 _JSON: Final = b"content-type: application/json\r\n"
 _OCTETS: Final = b"content-type: application/octet-stream\r\n" + names.INFERENCE_HEADER_CONTENT_LENGTH + b": %d\r\n"
 
@@ -103,7 +104,8 @@ class Infer:
             if size_of(response.outputs) > LARGE:
                 return exchange.serve_by_application(**{OUTCOME: (request, response)})
             body, length = encode_response(response, request, self._limits.json)
-            exchange.respond(200, _JSON if length is None else _OCTETS % length, body)
+            took = _TOOK % ((monotonic() - exchange.started) * 1e6)
+            exchange.respond(200, took + (_JSON if length is None else _OCTETS % length), body)
         except ClientGone:
             pass
         except Exception as error:

@@ -36,6 +36,8 @@ ENVOY_ATTEMPT: Final = b"x-envoy-attempt-count"
 ENVOY_TIMEOUT_RETRY: Final = b"x-envoy-is-timeout-retry"
 # How many requests of clients a coalesced one was merged of, so that a worker counts them all.
 MEMBERS: Final = b"headrace-members"
+# What a worker took for its answer, in microseconds.
+TOOK_US: Final = b"headrace-took-us"
 # Which worker answers a health check.
 REPLICA: Final = b"headrace-replica"
 # The class of an error in `errors.py`, so that it survives the hop from worker to gateway.

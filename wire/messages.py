@@ -47,7 +47,8 @@ class InferResponse:
     """The outputs of one request, in the order in which it named them or else the model's.
 
     `parameters` is what a task says beside its tensors, such as the number of tokens it read. `encoded` is the body
-    that it came as, and the length of that body's JSON, where it is the whole of one in binary form.
+    that it came as, and the length of that body's JSON, where it is the whole of one in binary form. `took_s` is what
+    the worker took for it, where it has said so.
     """
 
     model: str
@@ -55,3 +56,4 @@ class InferResponse:
     outputs: tuple[Tensor, ...]
     parameters: dict[str, Any] = field(default_factory=dict)
     encoded: tuple[bytes | bytearray | memoryview, int] | None = field(default=None, compare=False)
+    took_s: float | None = field(default=None, compare=False)

@@ -27,6 +27,7 @@ class Echo:
         self.asked: list[InferRequest] = []
         self.abandoned = 0
         self.places = asyncio.Semaphore(0)
+        self.took_s: float | None = None
         self._poison = poison
         self._error = error
 
@@ -39,7 +40,7 @@ class Echo:
             raise
         if self._poison is not None and row(self._poison).data in request.inputs[0].data:
             raise self._error()
-        return InferResponse("m", "1", tuple(request.inputs))
+        return InferResponse("m", "1", tuple(request.inputs), took_s=self.took_s)
 
     def let_go(self) -> None:
         for _ in range(100):
@@ -287,3 +288,22 @@ async def test_where_a_model_is_slow_one_request_more_stands_ready_at_its_worker
     assert [one.done() for one in first] == [True, False]
     await ask(coalescer, request(3), request(4))
     assert workers.rows == [1, 1, 1], "one runs, one stands ready, and the fourth waits"
+
+
+@pytest.mark.parametrize(("worker_s", "waits"), [(0.0001, True), (0.01, False), (None, False)])
+async def test_where_many_ask_and_workers_are_quicker_than_the_gateway_the_next_group_waits_for_the_one_before(
+    worker_s: float | None, waits: bool
+) -> None:
+    workers, there = Echo(), target(slots=4)
+    coalescer = coalescing(workers)
+    workers.took_s = worker_s
+    for _ in range(150):
+        group = [asyncio.create_task(coalescer.infer(there, request(value))) for value in range(5)]
+        workers.let_go()
+        await asyncio.gather(*group)
+    workers.places = asyncio.Semaphore(0)
+    workers.asked.clear()
+    await ask(coalescer, *[request(value) for value in range(8)], at=there)
+    assert workers.rows == ([1] if waits else [1, 1, 1, 1])
+    await ask(coalescer, request(8), at=there)
+    assert workers.rows[1:] == ([8] if waits else [1, 1, 1]), "a full batch waits for nobody"
