@@ -70,7 +70,7 @@ async def http(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.
 async def paths(http: httpx.AsyncClient) -> Iterable[str]:
     """One of each kind that there is."""
     described = (await http.get("/openapi.json")).json()["paths"]
-    values = {"model": "m", "version": "1", "name": "m", "number": "1", "sha256": "0" * 64}
+    values = {"model": "m", "version": "1", "name": "m", "number": "1", "sha256": "0" * 64, "alias": "candidate"}
     return [*(path.format(**values) for path in described), *BESIDE]
 
 
