@@ -102,7 +102,7 @@ class Workers:
             else:
                 replica.record_success()
                 if reply.status == 200 and not reply.late:
-                    pace.record_answer(monotonic() - began, _rows(request))
+                    self._record_pace(pace, request, monotonic() - began, limit_s)
                 elif attempts.elsewhere_left and (said := reply.headers.get(headers.ERROR, b"")) in _ASK_ELSEWHERE:
                     request.suspect = request.suspect or said == b"Suspect"
                     continue
@@ -116,6 +116,13 @@ class Workers:
         if not attempts.untried_left and not (self._upstream and replica.workers > 1):
             return None
         return pace.limit_s(_rows(request))
+
+    def _record_pace(self, pace: Pace, request: InferRequest, took_s: float, limit_s: float | None) -> None:
+        if limit_s is None or took_s <= limit_s:
+            pace.record_answer(took_s, _rows(request))
+        else:  # a load balancer has asked another worker meanwhile: that says nothing of how long the model takes
+            self.stats.stalled += 1
+            pace.record_stall()
 
     async def _recover(
         self, failure: ConnectionFailed, replica: Replica, attempts: Attempts, pace: Pace, request: InferRequest

@@ -377,3 +377,23 @@ async def test_a_load_balancer_is_told_how_long_a_try_may_take(start: Start, wor
         await workers.infer(there, request())
     told = [b"x-envoy-upstream-rq-per-try-timeout-ms: " in head for head in heads]
     assert told == [False] * ENOUGH + [workers_behind > 1]
+
+
+async def test_what_a_load_balancer_has_asked_another_worker_for_says_nothing_of_how_long_the_model_takes(
+    start: Start,
+) -> None:
+    workers, well = Workers(WorkerClient(), Balancer(), upstream=True), target(await start(echo))
+    for _ in range(30):
+        await workers.infer(well, request())
+    usual_s = workers._paces["d"].limit_s(1)
+    assert usual_s is not None
+
+    async def answer_late(reader: StreamReader, writer: StreamWriter) -> None:
+        await asyncio.sleep(usual_s + 0.1)
+        await echo(reader, writer)
+
+    there = target(await start(answer_late))
+    there.replicas[0].workers = 2
+    await workers.infer(there, request())
+    assert workers.stats.stalled == 1
+    assert workers._paces["d"].limit_s(1) == usual_s
