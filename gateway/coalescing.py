@@ -30,9 +30,9 @@ from wire.tensors import size_of
 _MAX_BYTES: Final = 1 << 20
 # Where a worker answers sooner, its model is not what takes the time, and groups had better be larger.
 _SLOW_S: Final = 0.004
-# About what this process takes for a request; and how many of them at least a group has where many ask.
-_OWN_S: Final = 0.0001
-_MANY: Final = 4.0
+# What a worker takes for a group, where it takes less for a request than this process does.
+_QUICK_S: Final = 0.0015
+_MANY: Final = 4.0  # requests, which a group has where many ask
 _WEIGHT: Final = 0.1  # of the last answer, in what is said of all
 
 
@@ -76,13 +76,13 @@ class _Usual:
 
     members: float = 0.0
     took_s: float = 0.0
-    worker_s: float = 1.0  # what a worker took for each member; until one has said so, no reason to wait for it
+    worker_s: float = 1.0  # what a worker took; until one has said so, no reason to wait for it
 
     def add(self, members: int, took_s: float, worker_s: float | None) -> None:
         self.members += (members - self.members) * _WEIGHT
         self.took_s += (took_s - self.took_s) * _WEIGHT
         if worker_s is not None:
-            self.worker_s += (worker_s / members - self.worker_s) * _WEIGHT
+            self.worker_s += (worker_s - self.worker_s) * _WEIGHT
 
 
 @dataclass(slots=True, eq=False)
@@ -162,7 +162,7 @@ class Coalescer:
             return target.capacity(ahead=1)
         if (
             usual.members >= _MANY
-            and usual.worker_s < _OWN_S
+            and usual.worker_s < _QUICK_S
             and len(lane.waiting) < target.max_rows
             and now < lane.sent + self._slow_s  # what takes longer is no reason to wait: its worker may hang
         ):
