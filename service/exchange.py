@@ -14,8 +14,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from service.asgi import Headers
 from service.cancel_scope import CONNECTION
 from service.deadlines import Deadlines, Expiring
+from service.offload import LARGE
 
 CLOSE: Final = (b"connection", b"close")
+_DIGITS: Final = 6  # of the length of a small body; a client may send zeros without end before them
+
+
+def is_small(length: bytes) -> bool:
+    """Whether a body of that length, as a head says it, may be an exchange's: all of it is handled in one turn."""
+    return len(length) <= _DIGITS and length.isdigit() and int(length) <= LARGE
 
 
 class ExchangeConnection(Protocol):

@@ -8,16 +8,14 @@ from starlette.routing import Route
 
 from service.answers import send_error
 from service.asgi import Headers, Receive, Scope, Send, headers_of
-from service.exchange import Begin, Found
+from service.exchange import Begin, Found, is_small
 from service.heads import path_of, target
-from service.offload import LARGE
 from service.origin import PREFLIGHT, OriginCheck, allow_origin, answer_preflight
 from wire import headers as names
 from wire.errors import Forbidden, ServingError
 
 # Headers by which a request asks for what an exchange does not do.
 _ELABORATE: Final = frozenset({names.TRANSFER_ENCODING, names.CONTENT_ENCODING, names.EXPECT, names.ORIGIN})
-_DIGITS: Final = 6  # of the length of a small body; a client may send zeros without end before them
 # So many paths, of so many bytes, are matched once: models have fewer, and clients could fill the memory.
 _KNOWN_PATHS: Final = 10_000
 _KNOWN_BYTES: Final = 256
@@ -44,7 +42,7 @@ class FastPathApplication(Starlette):
         route's: then the application is called.
         """
         length = headers.get(names.CONTENT_LENGTH)
-        if length is None or len(length) > _DIGITS or int(length) > LARGE or not _ELABORATE.isdisjoint(headers):
+        if length is None or not is_small(length) or not _ELABORATE.isdisjoint(headers):
             return None
         try:
             self.origins.check(headers)

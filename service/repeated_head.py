@@ -6,13 +6,12 @@ What it was parsed to the last time still holds, so the parser, which calls back
 import re
 from typing import Final, Self
 
-from service.exchange import Exchange, ExchangeConnection
+from service.exchange import Exchange, ExchangeConnection, is_small
 from wire.headers import CONTENT_LENGTH
 
 _END: Final = b"\r\n\r\n"
 _BYTES: Final = 1024  # of a head that is kept: every connection may have one
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)(?=\r\n)", re.IGNORECASE)
-_DIGITS: Final = 6  # of the length of a small body
 
 
 class RepeatedHead:
@@ -44,9 +43,9 @@ class RepeatedHead:
         if not data.startswith(before):
             return None
         start = len(before)
-        end = data.find(b"\r", start, start + _DIGITS + 1)
+        end = data.find(b"\r", start)
         digits = data[start:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
+        if end < 0 or not is_small(digits) or not data.startswith(after, end):
             return None
         end += len(after)
         if len(data) - end != int(digits):

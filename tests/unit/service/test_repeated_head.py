@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from service.connection import ClientProtocol
 from service.exchange import Exchange
+from service.offload import LARGE
 from service.repeated_head import RepeatedHead
 from tests.unit.service.echo import WAYS, echo_by, serving
 from tests.unit.service.raw_http import LAST, read_answer
@@ -136,6 +137,7 @@ async def test_only_the_head_of_a_request_that_came_alone_is_kept(before: bytes)
         post(b"hi").replace(b": 2", b": 2\r\nX: y"),
         post(b"hi").replace(b": 2", b": 3"),
         post(b"hi").replace(b": 2", b": 99999999"),
+        post(bytes(LARGE + 1)),
         b"",
         b"POST",
     ],
@@ -146,9 +148,10 @@ async def test_what_is_not_that_request_is_left_to_the_parser(data: bytes) -> No
     known = RepeatedHead.of(post(b"hi"), exchange)
     assert known is not None
     assert known.find(data, None) is None  # type: ignore[arg-type]
-    longer = known.find(post(b"hello"), None)  # type: ignore[arg-type]
-    assert longer is not None
-    assert (longer.body, longer.headers) == (b"hello", {CONTENT_LENGTH: b"5"})
+    for body in (b"hello", bytes(LARGE)):
+        longer = known.find(post(body), None)  # type: ignore[arg-type]
+        assert longer is not None
+        assert (longer.body, longer.headers) == (body, {CONTENT_LENGTH: b"%d" % len(body)})
 
 
 async def test_a_body_that_comes_behind_its_head_needs_no_asgi_and_one_that_does_not_is_handed_over() -> None:
