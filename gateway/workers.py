@@ -88,15 +88,15 @@ class Workers:
             try:
                 # An inference changes nothing, so asking twice is safe however far the first attempt got.
                 limit_s = self._limit_s(pace, request, replica, attempts)
+                own_limit_s = None if self._upstream else limit_s  # a load balancer keeps it, and asks another worker
                 lines = self._lines(json_length, request, limit_s)
                 began = monotonic()
                 if span is None:
                     lines += request.trace_headers or self._tracer.unrecorded_headers()
-                    own_limit_s = None if self._upstream else limit_s
                     reply = await self._client.request(replica, b"POST", target.path, lines, body, own_limit_s)
                 else:
                     resent = len(attempts.tried) - 1
-                    reply = await self._request_traced(span, resent, replica, target, lines, body, limit_s)
+                    reply = await self._request_traced(span, resent, replica, target, lines, body, own_limit_s)
             except ConnectionFailed as error:
                 failure = error
             else:

@@ -12,6 +12,7 @@ from gateway.pace import ENOUGH, FACTOR, FLOOR_S, PER_ANSWER, Pace
 from gateway.routing import Target
 from gateway.worker_client import WorkerClient
 from gateway.workers import Workers
+from tests.spans import Recording
 from tests.unit.gateway.conftest import Start
 from tests.unit.gateway.models import manifest
 from tests.unit.gateway.test_worker_client import read_request
@@ -379,8 +380,9 @@ async def test_a_load_balancer_is_told_how_long_a_try_may_take(start: Start, wor
     assert told == [False] * ENOUGH + [workers_behind > 1]
 
 
-async def test_what_a_load_balancer_has_asked_another_worker_for_says_nothing_of_how_long_the_model_takes(
-    start: Start,
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_what_a_load_balancer_has_asked_another_worker_for_is_waited_for_and_says_nothing_of_the_model(
+    start: Start, recorded: bool
 ) -> None:
     workers, well = Workers(WorkerClient(), Balancer(), upstream=True), target(await start(echo))
     for _ in range(30):
@@ -394,6 +396,8 @@ async def test_what_a_load_balancer_has_asked_another_worker_for_says_nothing_of
 
     there = target(await start(answer_late))
     there.replicas[0].workers = 2
-    await workers.infer(there, request())
+    asked = request()
+    asked.span = Recording().tracer.request("POST /x", {}, monotonic()) if recorded else None
+    assert (await workers.infer(there, asked)).outputs == tuple(request().inputs)
     assert workers.stats.stalled == 1
     assert workers._paces["d"].limit_s(1) == usual_s
