@@ -26,7 +26,7 @@ class Attempts:
     @property
     def candidates(self) -> Sequence[Replica]:
         """From whom the next one is chosen."""
-        return self._replicas if len(self.tried) < len(self._replicas) else self._silent or self._replicas
+        return self._replicas if self._some_untried else self._silent or self._replicas
 
     @property
     def left(self) -> bool:
@@ -36,17 +36,21 @@ class Attempts:
     @property
     def untried_left(self) -> bool:
         """Whether it may be sent to a replica that has not been tried."""
-        return self.left and len(self.tried) < len(self._replicas)
+        return self.left and self._some_untried
 
     @property
     def elsewhere_left(self) -> bool:
         """Whether it may be sent to one that has not refused it or broken off."""
-        return self.left and (len(self.tried) < len(self._replicas) or bool(self._silent))
+        return self.left and (self._some_untried or bool(self._silent))
 
     @property
     def after_failure_left(self) -> bool:
         """Whether it is sent once more where a connection fails: the only replica is asked twice."""
         return self.elsewhere_left or (self.left and len(self.tried) == 1)
+
+    @property
+    def _some_untried(self) -> bool:
+        return len(self.tried) < len(self._replicas)
 
     def begin(self, replica: Replica) -> None:
         """It is being sent to `replica`."""

@@ -11,7 +11,7 @@ from cache.lookup import Lookup
 from cache.response_cache import Outcome, ResponseCache
 from gateway.backend import InferenceBackend
 from gateway.cache_spans import record_lookup, record_peek
-from gateway.coalescing import Coalescer, Member, Waiter
+from gateway.coalescing import Coalescer
 from gateway.counts import new_counts
 from gateway.routing import RouteTable, Target
 from service.offload import LARGE, run_in_thread_if_large
@@ -77,14 +77,6 @@ class Gateway:
         if cached is None or len(cached) > LARGE or (response := _unpack(cached)) is None:
             return None
         return self._hit(target, request, response, began)
-
-    def join(self, target: Target, request: InferRequest, answer: Waiter) -> Member | None:
-        """Have an uncached answer told to `answer`, if it is one that is computed together with others'."""
-        return self.coalescer.join(target, request, answer)
-
-    def leave(self, member: Member) -> None:
-        """Nobody waits for what joined as `member` any more."""
-        self.coalescer.leave(member)
 
     def key(self, target: Target, request: InferRequest, tenant: str) -> bytes:
         """Under which its answer is cached."""

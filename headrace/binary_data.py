@@ -4,13 +4,14 @@ import json
 import struct
 from array import array
 from collections.abc import Mapping
-from math import isfinite, prod
+from math import isfinite
 from typing import Any, Final
 
 from headrace.errors import CommandError
+from wire.codec import decode_response
 from wire.datatypes import TYPECODES
 from wire.errors import InvalidInput
-from wire.tensors import flatten, split_bytes
+from wire.tensors import Tensor, flatten
 
 FLOATS: Final = ("FP16", "BF16", "FP32", "FP64")
 JSON_LENGTH: Final = "inference-header-content-length"
@@ -40,13 +41,15 @@ def encode_request(request: Mapping[str, Any], *, binary_output: bool) -> tuple[
 
 
 def decode_answer(content: bytes, json_length: int) -> Any:
-    """The answer whose first bytes are JSON, as if it were JSON altogether: what was bytes is each tensor's `data`."""
-    answer, at = json.loads(content[:json_length]), json_length
-    for tensor in answer["outputs"]:
-        if (size := tensor.pop("parameters", {}).get("binary_data_size")) is not None:
-            tensor["data"] = _unpack(tensor, content[at : at + size])
-            at += size
-    return answer
+    """The answer whose first bytes are JSON, as if it were JSON altogether: what was bytes is each tensor's `data`.
+
+    Raises InvalidInput where it is malformed.
+    """
+    outputs = [
+        {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape), "data": _unpack(tensor)}
+        for tensor in decode_response(content, json_length).outputs
+    ]
+    return {**json.loads(content[:json_length]), "outputs": outputs}
 
 
 def _encode_tensor(tensor: Any, blobs: list[bytes]) -> Any:
@@ -75,12 +78,11 @@ def _encode_tensor(tensor: Any, blobs: list[bytes]) -> Any:
     return {**described, "parameters": {**parameters, "binary_data_size": len(blobs[-1])}}
 
 
-def _unpack(tensor: Mapping[str, Any], data: bytes) -> list[Any]:
+def _unpack(tensor: Tensor) -> list[Any]:
     """The elements; what is no text in BYTES is shown with backslashes."""
-    datatype = tensor["datatype"]
+    datatype, data = tensor.datatype, tensor.data
     if datatype == "BYTES":
-        elements = split_bytes(data, prod(tensor["shape"]), tensor["name"])
-        return [element.decode(errors="backslashreplace") for element in elements]
+        return [element.decode(errors="backslashreplace") for element in tensor.elements()]
     if datatype == "BOOL":
         return [byte != 0 for byte in data]
     if datatype == "FP16":

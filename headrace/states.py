@@ -26,8 +26,7 @@ def reasons(told: Iterable[Mapping[str, Any]]) -> str:
 
 def is_wanted(model: "ModelView", version: "VersionView") -> bool:
     """Whether every worker should have it: an alias or a route points at it."""
-    number = version.number
-    return model.enabled and (number in model.aliases.values() or str(number) in (model.weights or {}))
+    return model.enabled and model.names(version.number)
 
 
 def route_of(model: "ModelView") -> str:

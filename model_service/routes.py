@@ -98,8 +98,7 @@ class Infer:
                 loaded = self._models.get(exchange.params["model"], exchange.params.get("version"))
                 deadline, length = deadline_of(headers, exchange.started), json_length(headers)
                 request = decode_request(exchange.body, length, loaded.name, None, deadline, self._limits.json)
-                request.send_interim = partial(send_interim, scope)
-                request.members = number_in(headers, names.MEMBERS) or 1
+                _complete(request, headers, scope)
                 response = await loaded.infer(request)
             if size_of(response.outputs) > LARGE:
                 return exchange.serve_by_application(**{OUTCOME: (request, response)})
@@ -131,8 +130,7 @@ class Infer:
                 )
                 del body  # the tensors hold what is in it
                 request.suspect = _is_suspect(headers)
-                request.send_interim = partial(send_interim, scope)
-                request.members = number_in(headers, names.MEMBERS) or 1
+                _complete(request, headers, scope)
                 request.span = record.span
                 response = await loaded.infer(request)
             if (size := size_of(response.outputs)) <= LARGE:
@@ -156,6 +154,12 @@ class Infer:
             raise TooLarge(f"the answer has {size} bytes, this server sends {limits.answer_bytes}: ask for less")
         share.reserve(2 * size)
         return await run_in_thread_if_large(size, encode_response, response, request, limits.json)
+
+
+def _complete(request: InferRequest, headers: Headers, scope: Scope) -> None:
+    """Add to what the body says what the head and the connection do."""
+    request.members = number_in(headers, names.MEMBERS) or 1
+    request.send_interim = partial(send_interim, scope)
 
 
 def _is_suspect(headers: Headers) -> bool:

@@ -31,7 +31,6 @@ from wire.engines import engine_named
 
 if TYPE_CHECKING:
     from model_service.loaded_model import LoadedModel
-from model_service.opening import open_here
 
 # What the process says before it asks of a graph what nobody has asked of it.
 COMPARING: Final = b"comparing rows"
@@ -172,6 +171,7 @@ def _judge_signal(name: str, err: bytes) -> NoReturn:
 
 
 async def _load(manifest: Manifest, folder: Path, threads: int, timeout_s: float, rows: bool) -> dict[str, Any]:
+    from model_service.opening import open_here
     from model_service.warmup import warm_up
 
     started = monotonic()

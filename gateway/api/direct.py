@@ -96,7 +96,7 @@ class DirectRequest:
         request.version = target.version  # where weights decide they do so once, also if it is handed over
         if target.cache_ttl_s and not (question.no_cache or refuses_cache(headers)):
             return endpoint.gateway.peek(target, request)
-        return endpoint.gateway.join(target, request, self)
+        return endpoint.gateway.coalescer.join(target, request, self)
 
     def _wait(self, member: Member) -> None:
         endpoint, deadline = self._endpoint, member.request.deadline
@@ -127,14 +127,14 @@ class DirectRequest:
         """Its deadline has passed."""
         if self._waits:
             self.set_exception(DeadlineExceeded())
-            self._endpoint.gateway.leave(self._member)
+            self._endpoint.gateway.coalescer.leave(self._member)
 
     def lose(self) -> None:
         """Its client has hung up."""
         if not self._waits:
             return
         self._end()
-        self._endpoint.gateway.leave(self._member)
+        self._endpoint.gateway.coalescer.leave(self._member)
         self._keep(self._target.model, "", ClientGone.__name__)
 
     def _end(self) -> None:

@@ -52,15 +52,15 @@ class EngineCrashed(EngineError):
     """The engine's process died while it ran this, of something in the batch or because somebody killed it."""
 
 
+class EngineLost(EngineError):
+    """The engine's process has died and does not start again: whatever it is asked, it cannot answer."""
+
+
 def check_outputs(outputs: Arrays, limit: int) -> None:
     """Raises OutputsTooLarge for more than `limit` bytes."""
     size = sum([array.nbytes if array.dtype != np.object_ else sum(map(len, array.flat)) for array in outputs.values()])
     if size > limit:
         raise OutputsTooLarge(f"the graph answers {size} bytes, this server takes {limit} of it: ask for less")
-
-
-class EngineLost(EngineError):
-    """The engine's process has died and does not start again: whatever it is asked, it cannot answer."""
 
 
 class Engine(Protocol):

@@ -81,10 +81,9 @@ class ProcessEngine:
     """The engine for the artifact in `folder`, in a process of its own, which is started again when it dies.
 
     Raises EngineError as `open_engine` does, and where the graph takes more than `start_s` to load. `run` raises
-    OutputsTooLarge for more than `output_bytes`, which then stay where they are, and
-    EngineCrashed where the process died meanwhile: what it ran then may be what it died of. `crashes` counts those,
-    `died_of` is the last one's reason. `lost` is why there is no process and none starts, so that `run` raises
-    EngineLost; None while all is well.
+    OutputsTooLarge for more than `output_bytes`, which then stay where they are, and EngineCrashed where the process
+    died meanwhile: what it ran then may be what it died of. `crashes` counts those, `died_of` is the last one's reason.
+    `lost` is why there is no process and none starts, so that `run` raises EngineLost; None while all is well.
     """
 
     def __init__(

@@ -29,6 +29,18 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send_answer(send, b"%b %b %b" % (scope["method"].encode(), scope["path"].encode(), bytes(body)), [])
 
 
+def reading_until(gone: asyncio.Event) -> Any:
+    """An application that reads a body, and sets `gone` where its client leaves half way."""
+
+    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await read_body(receive, headers_of(scope), LIMIT)
+        except ClientGone:
+            gone.set()
+
+    return read
+
+
 class EchoEndpoint:
     """`echo`, and what it is without ASGI: at once, a moment later, or handed over to it after all."""
 

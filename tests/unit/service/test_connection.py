@@ -10,10 +10,9 @@ from service.answers import send_answer
 from service.asgi import Receive, Scope, Send, headers_of
 from service.bodies import read_body
 from service.cancel_scope import send_interim
-from tests.unit.service.echo import LIMIT, WAYS, echo, echo_by, serving
+from tests.unit.service.echo import LIMIT, WAYS, echo, echo_by, reading_until, serving
 from tests.unit.service.raw_http import LAST, ask, read_answer, refused
 from tests.unit.service.streams import BODY, NGHTTP, NGHTTP_UPGRADE, STREAMS
-from wire.errors import ClientGone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -128,13 +127,7 @@ async def test_http_that_this_server_does_not_speak_is_told_so(port: int, reques
 async def test_a_body_that_breaks_off_is_refused_and_the_application_told() -> None:
     told = asyncio.Event()
 
-    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await read_body(receive, headers_of(scope), LIMIT)
-        except ClientGone:
-            told.set()
-
-    async with serving(reads) as port:
+    async with serving(reading_until(told)) as port:
         refused(await ask(port, b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhixx\r\n"), 400)
         await told.wait()
 

@@ -6,11 +6,10 @@ import socket
 import pytest
 
 from service.answers import send_answer
-from service.asgi import Receive, Scope, Send, headers_of
-from service.bodies import read_body
+from service.asgi import Receive, Scope, Send
 from service.cancel_scope import CancelScope
 from service.transport import CORK
-from tests.unit.service.echo import LIMIT, echo, serving
+from tests.unit.service.echo import LIMIT, echo, reading_until, serving
 from tests.unit.service.raw_http import LAST, Answer, ask, read_answer, refused
 from wire.errors import ClientGone
 
@@ -46,14 +45,8 @@ async def test_a_head_that_does_not_end_is_given_up() -> None:
 async def test_a_body_that_drips_is_given_up_and_the_application_told(chunked: bool) -> None:
     told = asyncio.Event()
 
-    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await read_body(receive, headers_of(scope), LIMIT)
-        except ClientGone:
-            told.set()
-
     framing, piece = (b"Transfer-Encoding: chunked", b"1\r\na\r\n") if chunked else (b"Content-Length: 9999", b"a")
-    async with serving(reads, body_grace_s=1) as port:
+    async with serving(reading_until(told), body_grace_s=1) as port:
         head = b"POST / HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n"
         assert "1000 bytes a second" in refused(await drip(port, head, piece), 408)
         await told.wait()

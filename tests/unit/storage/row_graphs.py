@@ -54,6 +54,11 @@ _IN_LINE: Final = """
     s = Gather(shape, one)
     columns = Range(zero, s, one)
 """
+_TAKE_I: Final = """
+    y1 = Gather<axis = 1>(line, i)
+    none = Constant<value = int64[1] {0}>()
+    y = Squeeze(y1, none)
+"""
 _ATTENTION: Final = """
     shape = Shape(h)
     n = Gather(shape, zero)
@@ -259,9 +264,7 @@ INDEPENDENT: Final[dict[str, str]] = {
         i0 = Mul(column, s)
         i1 = Unsqueeze(i0, behind)
         i = Add(i1, columns)
-        y1 = Gather<axis = 1>(line, i)
-        none = Constant<value = int64[1] {{0}}>()
-        y = Squeeze(y1, none)
+        {_TAKE_I}
     }}""",
     "the last of each row by its place in one line": f"""g (float[n, s, 4] x) => (float[n, 4] y) {{
         {_PLACES}
@@ -410,9 +413,7 @@ MIXING: Final[dict[str, str]] = {
         back = Sub(less, one)
         i0 = Mul(back, s)
         i = Add(i0, columns)
-        y1 = Gather<axis = 1>(line, i)
-        none = Constant<value = int64[1] {{0}}>()
-        y = Squeeze(y1, none)
+        {_TAKE_I}
     }}""",
     "the rows shifted in one line": f"""g (float[n, s] x) => (float[n, s] y) {{
         {_PLACES}
@@ -420,9 +421,7 @@ MIXING: Final[dict[str, str]] = {
         shifted = Sub(columns, one)
         i0 = Mul(column, s)
         i = Add(i0, shifted)
-        y1 = Gather<axis = 1>(line, i)
-        none = Constant<value = int64[1] {{0}}>()
-        y = Squeeze(y1, none)
+        {_TAKE_I}
     }}""",
     "every other place of one line": f"""g (float[n, 4] x) => (float[n, 2] y) {{
         {_PLACES}
@@ -431,9 +430,7 @@ MIXING: Final[dict[str, str]] = {
         pair = Range(zero, two, one)
         i0 = Mul(column, two)
         i = Add(i0, pair)
-        y1 = Gather<axis = 1>(line, i)
-        none = Constant<value = int64[1] {{0}}>()
-        y = Squeeze(y1, none)
+        {_TAKE_I}
     }}""",
     "a table by the places of rows": f"""g (float[n, 4] x) => (float[n, 4] y) {{
         {_PLACES}
