@@ -17,7 +17,7 @@ TORCH ?= torch==2.13.0
 # Generators of clients, and what their clients take.
 CLIENTS := .venv-clients
 
-.PHONY: help up test test-slow test-training test-all check lint coverage reference hooks compose-up compose-test trainer-test clients-test generated-clients bench by-turns chaos bench-peers qps sentiment claims docs lock clean
+.PHONY: help up test test-slow test-training test-all check lint coverage reference hooks compose-up compose-test trainer-test clients-test generated-clients bench bench-quick by-turns chaos bench-peers qps sentiment claims docs lock clean
 
 help: ## what there is to make
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -90,8 +90,11 @@ trainer-test: .venv/test.stamp ## train in a container, watched by Prometheus; t
 bench: .venv/test.stamp ## measure this machine; results go to loadtests/results/
 	@$(BIN)/python -m loadtests $(ARGS)
 
-by-turns: .venv/test.stamp ## what a change costs: make by-turns ARGS="--base COMMIT", seven minutes
-	@$(BIN)/python -m loadtests.by_turns $(ARGS)
+bench-quick: .venv/test.stamp ## what a change costs, against the last commit or ARGS="--base COMMIT": two minutes
+	@$(BIN)/python -m loadtests.by_turns --rounds 3 --loads saturated paced $(ARGS)
+
+by-turns: .venv/test.stamp ## the same with four loads, kept in loadtests/results/: make by-turns ARGS="--base COMMIT"
+	@$(BIN)/python -m loadtests.by_turns --loads saturated hits paced direct --write $(ARGS)
 
 chaos: .venv/test.stamp ## faults under load, a quarter of an hour; one of them: make chaos ARGS="--only stop-worker"
 	@$(BIN)/python -m loadtests.chaos $(ARGS)

@@ -2,11 +2,11 @@
 
 from loadtests.peers.known import PEERS
 from loadtests.platform import serving
-from loadtests.results import Result, figure, median, result
+from loadtests.results import Figure, Result, figure, median, result
 from loadtests.rounds import ROUNDS, Start, doubts, missing_peers, one_turn, peer_starts, rates
 from loadtests.spec import Report
 
-CONNECTIONS = 32
+CONNECTIONS = (32, 256)
 SECONDS, WARMUP_S = 6.0, 1.5
 REPORTED_ONLY = "triton"  # a C++ server: its ratio is reported, and is no target
 
@@ -14,17 +14,24 @@ REPORTED_ONLY = "triton"  # a C++ server: its ratio is reported, and is no targe
 def measure() -> Result:
     """Headrace and every peer, by turns."""
     starts: dict[str, Start] = {"headrace": lambda: serving("overhead"), **peer_starts("overhead")}
-    reports: dict[str, list[Report]] = {name: [] for name in starts}
+    reports: dict[int, dict[str, list[Report]]] = {of: {name: [] for name in starts} for of in CONNECTIONS}
     for number in range(ROUNDS):
-        print(f"round {number + 1} of {ROUNDS}")
-        for name, start in starts.items():
-            load = {"connections": CONNECTIONS, "seconds": SECONDS, "warmup_s": WARMUP_S}
-            reports[name].append(one_turn(name, start, "overhead", **load))
+        for connections, of_servers in reports.items():
+            print(f"round {number + 1} of {ROUNDS}, {connections} connections")
+            for name, start in starts.items():
+                load = {"connections": connections, "seconds": SECONDS, "warmup_s": WARMUP_S}
+                of_servers[name].append(one_turn(name, start, "overhead", **load))
+    figures = [figure for connections, of_servers in reports.items() for figure in _figures(connections, of_servers)]
+    versions = {peer.name: peer.version for peer in PEERS if peer.name in starts}
+    about = "64-32-10 MLP, one row a request as JSON, closed loop, nothing cached, each peer with its batching on"
+    return result("overhead", about, figures, {"reports": reports, "peers": versions})
+
+
+def _figures(connections: int, reports: dict[str, list[Report]]) -> list[Figure]:
     rate = rates(reports)
-    held_to = {name: value for name, value in rate.items() if name not in ("headrace", REPORTED_ONLY)}
     figures = [
         figure(
-            f"{name}: {CONNECTIONS} connections, JSON",
+            f"{name}: {connections} connections, JSON",
             value,
             "requests/s",
             notes=[
@@ -34,20 +41,13 @@ def measure() -> Result:
         )
         for name, value in rate.items()
     ]
+    held_to = {name: value for name, value in rate.items() if name not in ("headrace", REPORTED_ONLY)}
     if held_to:
         best = max(held_to, key=lambda name: held_to[name])
+        what = f"headrace against the fastest of MLServer, LitServe, BentoML and Ray Serve, {connections} connections"
         notes = [f"the fastest is {best}", *missing_peers("overhead")]
-        figures.append(
-            figure(
-                "headrace against the fastest of MLServer, LitServe, BentoML and Ray Serve",
-                rate["headrace"] / held_to[best],
-                "x",
-                at_least=2,
-                notes=notes,
-            )
-        )
+        figures.append(figure(what, rate["headrace"] / held_to[best], "x", at_least=2, notes=notes))
     if REPORTED_ONLY in rate:
-        figures.append(figure("headrace against Triton", rate["headrace"] / rate[REPORTED_ONLY], "x"))
-    versions = {peer.name: peer.version for peer in PEERS if peer.name in rate}
-    about = "64-32-10 MLP, one row a request as JSON, closed loop, nothing cached, each peer with its batching on"
-    return result("overhead", about, figures, {"reports": reports, "peers": versions})
+        ratio = rate["headrace"] / rate[REPORTED_ONLY]
+        figures.append(figure(f"headrace against Triton, {connections} connections", ratio, "x"))
+    return figures

@@ -1,6 +1,6 @@
 """A batch: its items run together and, where that fails, once more one by one, so that only those at fault fail."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from model_service.call import Call
@@ -10,7 +10,7 @@ from model_service.queue import Entry
 from model_service.tasks.base import Item
 from wire.errors import EngineFailed, ModelNotReady, ServingError, Suspect, TooLarge
 
-Run = Callable[[Sequence[Item], CancelToken], Sequence[Any]]
+Run = Callable[[Sequence[Item], CancelToken], Awaitable[Sequence[Any]]]
 
 
 class Batch:
@@ -29,10 +29,10 @@ class Batch:
             self.cancel.cancel()
 
 
-def run_batch(run: Run, batch: list[Entry[Call]], cancel: CancelToken) -> list[Any]:
+async def run_batch(run: Run, batch: list[Entry[Call]], cancel: CancelToken) -> list[Any]:
     """What `run` makes of the batch; in place of a result, the error of an item that fails on its own too."""
     try:
-        results = list(run([entry.item for entry in batch], cancel))
+        results = list(await run([entry.item for entry in batch], cancel))
         if len(results) != len(batch):
             raise EngineFailed(f"the model gave {len(results)} results for {len(batch)} items")
         return results
@@ -50,7 +50,7 @@ def run_batch(run: Run, batch: list[Entry[Call]], cancel: CancelToken) -> list[A
         call, result = entry.owner, None
         # Whoever no longer waits for an answer gets no second run.
         if call not in failed and not call.future.done():
-            result = run_batch(run, [entry], cancel)[0]
+            result = (await run_batch(run, [entry], cancel))[0]
         if isinstance(result, ServingError):
             failed.add(call)
         results.append(result)

@@ -1,9 +1,8 @@
-"""When to run a batch: owns the queue, the deadlines and the threads in which an engine runs."""
+"""When to run a batch: owns the queue, the deadlines and the instances of an engine."""
 
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -22,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Batcher:
-    """Runs items in batches, `instances` of them at a time, each in a thread.
+    """Runs items in batches, `instances` of them at a time.
 
     `run` gets a batch's items and returns one result for each. Where it raises, the items run once more, one by one,
     so that only those at fault fail; where the engine's process died, all of them are Suspect, and where it does not
@@ -43,7 +42,7 @@ class Batcher:
         self._named = named
         self._settings = settings
         self._instances = self._idle = instances
-        self._threads = ThreadPoolExecutor(instances, thread_name_prefix="engine")
+        self._tasks: set[asyncio.Task[None]] = set()  # one for each batch that runs
         self._queue: Queue[Call] = Queue(settings)
         self._reserved = 0  # rows of requests that are being prepared
         self._running: list[Batch] = []
@@ -105,9 +104,9 @@ class Batcher:
             self._reserved -= rows
 
     async def close(self, timeout_s: float = 30.0) -> None:
-        """Accept nothing more, finish what is queued, end the threads.
+        """Accept nothing more, finish what is queued.
 
-        Requests that a hung engine has not answered after `timeout_s` get ModelNotReady; its thread is abandoned.
+        Requests that a hung engine has not answered after `timeout_s` get ModelNotReady.
         """
         self._closing = True
         self._drained.clear()
@@ -118,7 +117,6 @@ class Batcher:
                     await self._drained.wait()
             except TimeoutError:
                 self._give_up(timeout_s)
-        self._threads.shutdown(wait=False)
 
     @property
     def waiting_rows(self) -> int:
@@ -187,14 +185,12 @@ class Batcher:
         self._idle -= 1
         running = Batch(batch, rows, now)
         self._running.append(running)
-        self._threads.submit(self._work, asyncio.get_running_loop(), running)
+        task = asyncio.create_task(self._work(running))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _work(self, loop: asyncio.AbstractEventLoop, batch: Batch) -> None:
-        """In a thread."""
-        results = run_batch(self._run, batch.entries, batch.cancel)
-        loop.call_soon_threadsafe(self._finish, batch, results)
-
-    def _finish(self, batch: Batch, results: Sequence[Any]) -> None:
+    async def _work(self, batch: Batch) -> None:
+        results = await run_batch(self._run, batch.entries, batch.cancel)
         self._idle += 1
         self._running.remove(batch)
         ended = monotonic()

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final
 
 from model_service.batcher import Batcher
-from model_service.engines.base import Engine
+from model_service.engines.base import Arrays, Engine
 from model_service.engines.cancel import CancelToken
 from model_service.engines.process import ProcessEngine
 from model_service.isolation import Isolation
 from model_service.statistics import Parts, Statistics
 from model_service.tasks.base import Item, Ran, Task
+from service.offload import run_in_if_large
 from service.tracing import MODEL, VERSION
 from storage.manifest import Manifest
 from wire.errors import DeadlineExceeded, EngineFailed, InvalidInput, ServingError, Suspect
@@ -52,6 +54,7 @@ class LoadedModel:
         self._isolation = isolation
         self._outputs = {spec.name for spec in manifest.outputs}
         self.named: Attributes = {MODEL: name, VERSION: str(number)}  # what its spans say
+        self._threads = ThreadPoolExecutor(manifest.engine.instances, thread_name_prefix="engine")
         self._batcher = Batcher(
             self._run,
             manifest.batching,
@@ -129,6 +132,7 @@ class LoadedModel:
         if self._isolation is not None:
             await self._isolation.close(timeout_s)
         await asyncio.to_thread(self._engine.close)
+        self._threads.shutdown(wait=False)
 
     async def _answer(self, request: InferRequest) -> tuple[InferResponse, Parts]:
         for output in request.outputs:
@@ -181,21 +185,27 @@ class LoadedModel:
             raise DeadlineExceeded
         return self._task.prepare(request)
 
-    def _run(self, items: Sequence[Item], cancel: CancelToken) -> Sequence[Any]:
-        """One batch, in a thread."""
+    async def _run(self, items: Sequence[Item], cancel: CancelToken) -> Sequence[Any]:
+        """One batch."""
         ran = Ran(monotonic())
-        inputs = self._task.collate(items)
+        size = _bytes_of(*[item.features for item in items])
+        inputs = await run_in_if_large(self._threads, size, self._task.collate, items)
         ran.collated = monotonic()
         try:
-            outputs = self._engine.run(inputs, cancel)
+            outputs = await self._compute(inputs, cancel)
         finally:
             ran.ended = monotonic()
             for item in items:
                 item.ran = ran
-        results = self._task.scatter(items, outputs)
+        results = await run_in_if_large(self._threads, _bytes_of(outputs), self._task.scatter, items, outputs)
         ran.scattered = monotonic()
         self.statistics.ran(sum([item.rows for item in items]), ran)
         return results
+
+    async def _compute(self, inputs: Arrays, cancel: CancelToken) -> Arrays:
+        if isinstance(self._engine, ProcessEngine):
+            return await self._engine.compute(inputs, cancel)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._engine.run, inputs, cancel)
 
 
 def _parts(items: Sequence[Item], submitted: float) -> Parts:
@@ -208,6 +218,10 @@ def _parts(items: Sequence[Item], submitted: float) -> Parts:
         sum([ran.ended - ran.collated for ran in runs]),
         sum([ran.scattered - ran.ended for ran in runs]),
     )
+
+
+def _bytes_of(*batches: Arrays) -> int:
+    return sum([array.nbytes for arrays in batches for array in arrays.values()])
 
 
 def _choose_outputs(outputs: list[Tensor], request: InferRequest) -> tuple[Tensor, ...]:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Timer
 from typing import Any, Final
@@ -92,7 +93,7 @@ class ChildProcess:
             self._process.kill()
 
     def end(self, within_s: float = EXIT_S) -> End:
-        """Close its sockets, by which it knows that it is done, and wait for its end; it is killed where none comes."""
+        """Hang up, by which it knows that it is done, and wait for its end; it is killed where none comes."""
         self._hang_up()
         try:
             self._process.wait(within_s)
@@ -103,6 +104,13 @@ class ChildProcess:
         return End(code, self._forced if code == -signal.SIGKILL else None)
 
     def _hang_up(self) -> None:
+        # Whoever reads or watches one of them sees its end. They are not closed under them: the descriptor's number
+        # could come again meanwhile.
+        for connection in self.sockets:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def __del__(self) -> None:
         for connection in self.sockets:
             connection.close()
 

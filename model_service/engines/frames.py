@@ -24,14 +24,15 @@ _PARTS: Final = 64  # of one system call; the kernel takes 1,024 at most
 AHEAD: Final = 16 << 10  # read at once, which for most frames is all
 
 Frame = bytearray | memoryview
+Received = tuple[int, Any, Arrays]  # the run's number, what was said of it, and its arrays
 
 
 class Closed(Exception):
     """The other end is gone."""
 
 
-def send(to: socket.socket, run: int, about: Any, arrays: Arrays) -> None:
-    """Send one frame: the run's number, anything that is JSON, and arrays. Blocks. Raises Closed."""
+def pack(run: int, about: Any, arrays: Arrays) -> tuple[list[bytes | memoryview], int]:
+    """One frame: the run's number, anything that is JSON, and arrays. In parts, and how many bytes the arrays have."""
     entries: list[tuple[str, str, tuple[int, ...], int]] = []
     blobs: list[bytes | memoryview] = []
     size = 0
@@ -43,30 +44,64 @@ def send(to: socket.socket, run: int, about: Any, arrays: Arrays) -> None:
         size += len(blob) + padding
     text = orjson.dumps((about, entries))
     text += b" " * (-(_HEAD.size + len(text)) % _ALIGNMENT)
+    return [_HEAD.pack(run, len(text), size) + text, *blobs], size
+
+
+def send(to: socket.socket, run: int, about: Any, arrays: Arrays) -> None:
+    """Send what `pack` makes of it. Blocks. Raises Closed."""
+    send_parts(to, pack(run, about, arrays)[0])
+
+
+def send_parts(to: socket.socket, parts: list[bytes | memoryview]) -> None:
+    """Send a frame. Blocks, unless the socket doesn't. Raises Closed."""
     try:
-        _send_all(to, [_HEAD.pack(run, len(text), size) + text, *blobs])
+        while parts:
+            sent = to.sendmsg(parts[:_PARTS])
+            while parts and sent >= len(parts[0]):
+                sent -= len(parts.pop(0))
+            if sent:
+                parts[0] = memoryview(parts[0])[sent:]
     except OSError as error:
         raise Closed from error
 
 
-def receive(source: socket.socket, ahead: int = AHEAD) -> tuple[int, Any, Arrays]:
+def receive(source: socket.socket, ahead: int = AHEAD) -> Received:
     """The next frame. Where others may stand behind it, `ahead` must be 0. Blocks. Raises Closed."""
-    frame: Frame = bytearray(max(ahead, _HEAD.size))
-    got = _fill(source, frame, 0, _HEAD.size)
-    run, length, size = _HEAD.unpack_from(frame)
-    body = _HEAD.size + length
-    if body + size > len(frame):
-        larger = np.empty(body + size, np.uint8).data  # to fill it with zeros first would hold up all other threads
-        larger[:got] = memoryview(frame)[:got]
-        frame = larger
-    _fill(source, frame, got, body + size)
-    about, entries = orjson.loads(memoryview(frame)[_HEAD.size : body])
+    return Incoming(source, ahead).receive()
+
+
+class Incoming:
+    """A frame whose head has come, and some of what follows. Raises Closed."""
+
+    __slots__ = ("_body", "_frame", "_got", "_run", "_size", "_source", "is_whole")
+
+    def __init__(self, source: socket.socket, ahead: int = AHEAD) -> None:
+        self._source = source
+        self._frame: Frame = bytearray(max(ahead, _HEAD.size))
+        self._got = _fill(source, self._frame, 0, _HEAD.size)
+        self._run, length, size = _HEAD.unpack_from(self._frame)
+        self._body = _HEAD.size + length
+        self._size = self._body + size
+        self.is_whole = self._got >= self._size
+
+    def receive(self) -> Received:
+        """All of it. Blocks until it is whole."""
+        if self._size > len(self._frame):
+            # To fill it with zeros first would hold up all other threads.
+            larger = np.empty(self._size, np.uint8).data
+            larger[: self._got] = memoryview(self._frame)[: self._got]
+            self._frame = larger
+        _fill(self._source, self._frame, self._got, self._size)
+        about, entries = orjson.loads(memoryview(self._frame)[_HEAD.size : self._body])
+        return self._run, about, _arrays(self._frame, self._body, entries)
+
+
+def _arrays(frame: Frame, at: int, entries: Sequence[tuple[str, str, Sequence[int], int]]) -> Arrays:
     arrays: Arrays = {}
-    at = body
     for name, dtype, shape, taken in entries:
         arrays[name] = _array(name, dtype, shape, frame, at, taken)
         at += taken + (-taken % _ALIGNMENT)
-    return run, about, arrays
+    return arrays
 
 
 def as_arrays(body: bytes) -> Arrays:
@@ -92,15 +127,6 @@ def _array(name: str, dtype: str, shape: Sequence[int], frame: Frame, at: int, s
     array = np.empty(count, np.object_)
     array[:] = split_bytes(bytes(frame[at : at + size]), count, name)
     return array.reshape(shape)
-
-
-def _send_all(to: socket.socket, parts: list[bytes | memoryview]) -> None:
-    while parts:
-        sent = to.sendmsg(parts[:_PARTS])
-        while parts and sent >= len(parts[0]):
-            sent -= len(parts.pop(0))
-        if sent:
-            parts[0] = memoryview(parts[0])[sent:]
 
 
 def _fill(source: socket.socket, frame: Frame, got: int, wanted: int) -> int:

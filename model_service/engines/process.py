@@ -1,20 +1,24 @@
 """An engine in a process of its own: whatever a graph does to its process, the worker and its other versions go on."""
 
+import asyncio
 import logging
+import socket
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock, Thread, Timer
 from time import monotonic
 from typing import Any, Final
 
+from model_service.engines import channels
 from model_service.engines.base import OUTPUT_BYTES, Arrays, EngineCrashed, EngineError, EngineLost
 from model_service.engines.cancel import CancelToken
 from model_service.engines.child_process import ChildProcess
 from model_service.engines.failures import restore
-from model_service.engines.frames import Closed, receive, send
+from model_service.engines.frames import Closed, Received, send
 from storage.manifest import Manifest, TensorSpec
 
 log = logging.getLogger(__name__)
@@ -37,7 +41,7 @@ class _Child(ChildProcess):
         arguments = ("--folder", str(folder), "--threads", str(threads), "--output-bytes", str(output_bytes))
         super().__init__("model_service.engines.child", arguments, sockets=1 + manifest.engine.instances)
         self._control, *channels = self.sockets
-        self.idle = deque(enumerate(channels))
+        self.idle = deque(enumerate(channels))  # runs may be in several threads
 
     def stop(self, run: int, channel: int) -> None:
         """Ask the process to end a run."""
@@ -102,6 +106,7 @@ class ProcessEngine:
         self._open: Callable[[], _Child] = lambda: _Child(manifest, folder, threads, output_bytes)
         self._start_s = start_s
         self._runs = count(1)
+        self._threads = ThreadPoolExecutor(manifest.engine.instances, thread_name_prefix="channel")
         self._lock = Lock()  # of the three below, held while a process starts
         self._child: _Child | None = None
         self._failures, self._retry_at = 0, 0.0
@@ -122,20 +127,23 @@ class ProcessEngine:
 
     def run(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
         child = self._child or self._ensure_started()
-        run, (number, channel) = next(self._runs), child.idle.pop()
-        stopping = _Stopping(child, run, number)
         try:
-            with (cancel or CancelToken()).stopping(stopping.begin):
-                send(channel, run, None, inputs)
-                _, failure, outputs = receive(channel)
+            with self._channel(child, cancel) as (run, channel):
+                frame = channels.ask(channel, run, inputs)
         except Closed:
             raise self._record_crash(child) from None
-        finally:
-            stopping.end()
-        child.idle.append((number, channel))
-        if failure is not None:
-            raise restore(failure)
-        return outputs
+        return _outputs(frame)
+
+    async def compute(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
+        """As `run`, in the event loop."""
+        if (child := self._child) is None:
+            child = await asyncio.to_thread(self._ensure_started)
+        try:
+            with self._channel(child, cancel) as (run, channel):
+                frame = await channels.compute(channel, run, inputs, self._threads)
+        except Closed:
+            raise await asyncio.to_thread(self._record_crash, child) from None
+        return _outputs(frame)
 
     def revive(self) -> None:
         """Have the process started again where it has died while nothing ran, so that no request has to wait for it."""
@@ -145,11 +153,24 @@ class ProcessEngine:
 
     def close(self) -> None:
         self._closed = True
+        self._threads.shutdown(wait=False)
         if (starting := self._starting) is not None:
             starting.kill("it is not wanted any more")  # it may hang, and whoever waits for it holds the lock
         child, self._child = self._child, None
         if child is not None:
             child.end(STOP_S)
+
+    @contextmanager
+    def _channel(self, child: _Child, cancel: CancelToken | None) -> Iterator[tuple[int, socket.socket]]:
+        """A run's number, and the channel that is its own while the block runs."""
+        run, (number, channel) = next(self._runs), child.idle.pop()
+        stopping = _Stopping(child, run, number)
+        try:
+            with (cancel or CancelToken()).stopping(stopping.begin):
+                yield run, channel
+        finally:
+            stopping.end()
+        child.idle.append((number, channel))
 
     def _ensure_started(self) -> _Child:
         """The process, started again where it has died. Raises EngineError, EngineLost where that has failed before."""
@@ -193,3 +214,10 @@ class ProcessEngine:
     def _start_again(self) -> None:
         with suppress(EngineError):
             self._ensure_started()
+
+
+def _outputs(frame: Received) -> Arrays:
+    _, failure, outputs = frame
+    if failure is not None:
+        raise restore(failure)
+    return outputs

@@ -2,9 +2,10 @@
 
     request --prepare--> items --(batcher)--> collate --engine--> scatter --> results --respond--> tensors
 
-An item is what may share a batch with others: one text, or a block of rows of raw tensors. `collate` and `scatter` run
-in the engine's threads. `prepare` and `respond` run in the event loop where a request brings few BYTES and in a thread
-where it brings many, so whatever takes longer than it does for a few must grow with those. None of them keeps state.
+An item is what may share a batch with others: one text, or a block of rows of raw tensors. All four run in the event
+loop, or in a thread where that would be held up: `prepare` and `respond` where a request brings many BYTES, `collate`
+and `scatter` where a batch's arrays have many bytes. So whatever takes long must grow with those. None of them
+keeps state.
 """
 
 from collections.abc import Hashable, Sequence

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 
-from model_service.engines.base import EngineCrashed, EngineError, EngineLost, OutputsTooLarge, ProviderMissing
+from model_service.engines.base import Arrays, EngineCrashed, EngineError, EngineLost, OutputsTooLarge, ProviderMissing
 from model_service.engines.cancel import CancelToken
 from model_service.engines.process import ProcessEngine
 from storage.manifest import Manifest
@@ -20,12 +21,19 @@ from tests.unit.model_service.graphs import manifest, save_identity
 Open = Callable[[Manifest], ProcessEngine]
 
 
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Open]:
+class InLoop(ProcessEngine):
+    """One that is asked in the event loop."""
+
+    def run(self, inputs: Arrays, cancel: CancelToken | None = None) -> Arrays:
+        return uvloop.run(self.compute(inputs, cancel))
+
+
+@pytest.fixture(params=[ProcessEngine, InLoop])
+def opened(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Open]:
     engines: list[ProcessEngine] = []
 
     def start(described: Manifest) -> ProcessEngine:
-        engines.append(ProcessEngine(described, tmp_path, threads=1))
+        engines.append(request.param(described, tmp_path, threads=1))
         return engines[-1]
 
     yield start

@@ -16,6 +16,7 @@ from model_service.batcher import Batcher
 from model_service.settings import WorkerSettings
 from storage.manifest import Batching
 from tests.spans import RECORDED, TRACE, Recording, ids, linked, said, trace_of
+from tests.unit.model_service.batching import in_thread
 from tests.unit.model_service.engines import TWO, Multiplying, Negating, item, model, until
 from tests.unit.model_service.workers import Worker
 from wire.errors import DeadlineExceeded, EngineFailed
@@ -159,7 +160,7 @@ async def test_who_waits_until_it_is_too_late_has_waited_in_the_queue(traced: Tr
 
 async def test_padding_is_told_and_items_of_one_request_count_as_one() -> None:
     recording = Recording()
-    batcher = Batcher(Negating(), Batching(max_tokens=0), named={"headrace.model": "m"})
+    batcher = Batcher(in_thread(Negating()), Batching(max_tokens=0), named={"headrace.model": "m"})
     await batcher.submit([item(1, length=10), item(2, length=12)], span=begun(recording))
     await batcher.close()
     assert said(recording.one("batch")) == {
@@ -174,7 +175,7 @@ async def test_padding_is_told_and_items_of_one_request_count_as_one() -> None:
 
 async def test_a_request_that_takes_several_batches_has_a_wait_and_a_run_of_each() -> None:
     recording = Recording()
-    batcher = Batcher(Negating(), Batching(max_tokens=0, max_rows=2))
+    batcher = Batcher(in_thread(Negating()), Batching(max_tokens=0, max_rows=2))
     await batcher.submit([item(number) for number in range(5)], span=begun(recording))
     await batcher.close()
     assert sorted(said(span)["headrace.batch.rows"] for span in recording.all("batch")) == [1, 2, 2]  # type: ignore[type-var]
