@@ -82,6 +82,13 @@ class ResponseCache:
             self.stats.hits_memory += 1
         return value
 
+    def still_has(self, key: bytes, value: bytes) -> bool:
+        """Whether this very value, which `peek` has given, is in memory. That counts as a hit."""
+        if self._memory.lookup(key) is not value:
+            return False
+        self.stats.hits_memory += 1
+        return True
+
     async def fetch_or_compute(
         self,
         key: bytes,

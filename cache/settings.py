@@ -41,7 +41,8 @@ class CacheSettings(BaseSettings):
         default=64 * 1024 * 1024,
         ge=0,
         description="Memory for cached answers in each gateway process, overhead included. "
-        "What one holds there, others find in Redis alone, also those that share its port.",
+        "What one holds there, others find in Redis alone, also those that share its port. "
+        "Beside it a gateway keeps up to 8 MiB of requests that came again, with their answers as they were sent.",
     )
     max_value_bytes: int = Field(default=1024 * 1024, ge=0, description="Answers larger than this are not cached.")
     redis_timeout_ms: int = Field(

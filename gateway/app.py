@@ -13,6 +13,7 @@ from gateway.api import admin, bodies, errors, huggingface, meta, oip, oip_model
 from gateway.api.endpoint import InferenceEndpoint
 from gateway.api.guarded_router import MAX_JSON_BYTES
 from gateway.api.question import Decode
+from gateway.api.repeated_answers import RepeatedAnswers
 from gateway.auth import admin_access
 from gateway.composition import Components
 from service.asgi import Receive, Scope, Send, headers_of, id_of
@@ -96,6 +97,8 @@ def create_app(components: Components) -> FastAPI:
 
 
 def _fast_path_routes(components: Components) -> list[Route]:
+    repeated = RepeatedAnswers(components.membership, components.gateway.cache)
+
     # Routes are matched one after the other: the most called come first.
     def route(path: str, protocol: str, decode: Decode) -> Route:
         endpoint = InferenceEndpoint(
@@ -105,6 +108,7 @@ def _fast_path_routes(components: Components) -> list[Route]:
             metrics=components.metrics,
             requests=components.requests,
             limits=components.limits,
+            repeated=repeated,
             tracer=components.tracer,
             route=path,
         )

@@ -27,10 +27,11 @@ _BINARY: Final = InferRequest("", None, [], binary_output=True)
 
 @dataclass(slots=True)
 class Answer:
-    """A response, and what the cache had to do with it."""
+    """A response, and what the cache had to do with it: its key and value, where that came out of memory at once."""
 
     response: InferResponse
     cache: CacheStatus
+    cached: tuple[bytes, bytes] | None = None
 
 
 class RouteTableSource(Protocol):
@@ -73,10 +74,13 @@ class Gateway:
     def peek(self, target: Target, request: InferRequest, tenant: str = "") -> Answer | None:
         """The answer, where it is in memory and small."""
         began = monotonic()
-        cached = self.cache.peek(self.key(target, request, tenant))
+        key = self.key(target, request, tenant)
+        cached = self.cache.peek(key)
         if cached is None or len(cached) > LARGE or (response := _unpack(cached)) is None:
             return None
-        return self._hit(target, request, response, began)
+        answer = self._hit(target, request, response, began)
+        answer.cached = key, cached
+        return answer
 
     def key(self, target: Target, request: InferRequest, tenant: str) -> bytes:
         """Under which its answer is cached."""
@@ -86,8 +90,12 @@ class Gateway:
     def _hit(self, target: Target, request: InferRequest, response: InferResponse, began: float) -> Answer:
         if request.span is not None:
             record_peek(request.span, began)
-        self.counts[target.model, target.version].hits.add(monotonic() - began)
+        self.count_hit(target, began)
         return answer_of(target, response, "hit")
+
+    def count_hit(self, target: Target, began: float) -> None:
+        """`began`, in monotonic seconds, is when the cache was asked."""
+        self.counts[target.model, target.version].hits.add(monotonic() - began)
 
     async def _fetch_or_compute(
         self, key: bytes, target: Target, request: InferRequest, began: float, recompute: bool

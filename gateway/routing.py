@@ -83,6 +83,12 @@ class ModelRoute:
         point = random()
         return next(target for limit, target in self.shares if point < limit)
 
+    def fixed(self, version: str | None) -> Target | None:
+        """The version that answers, where there is one and nothing is drawn."""
+        if version is not None:
+            return self.versions.get(version)
+        return self.shares[0][1] if len(self.shares) == 1 else None
+
 
 @dataclass(slots=True, frozen=True)
 class RouteTable:

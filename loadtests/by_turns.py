@@ -74,9 +74,7 @@ def _measures(turn: Turn, name: str) -> dict[str, float]:
     """What is compared, by its name and unit."""
     report = turn["report"]
     seen: dict[str, float] = (
-        {"p50, ms": report["p50_ms"], "p99, ms": report["p99_ms"]}
-        if name in PACED
-        else {"requests/s": report["rate"]}
+        {"p50, ms": report["p50_ms"], "p99, ms": report["p99_ms"]} if name in PACED else {"requests/s": report["rate"]}
     )
     return seen | {f"processor of {of} a request, us": us for of, us in turn["spent_us"].items()}
 

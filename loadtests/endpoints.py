@@ -9,6 +9,7 @@ from cache.settings import CacheSettings, open_cache
 from gateway.admission import Admission
 from gateway.api import oip
 from gateway.api.endpoint import InferenceEndpoint
+from gateway.api.repeated_answers import RepeatedAnswers
 from gateway.balancer import Replica
 from gateway.limits import Limits
 from gateway.metrics import Metrics
@@ -80,6 +81,7 @@ def gateway_endpoint(tracer: Tracer) -> Endpoint:
         metrics=Metrics(),
         requests=RequestLog(GatewaySettings(log_sample=0)),
         limits=Limits(Admission(64), MAX_BODY_BYTES, MINUTE, MINUTE),
+        repeated=RepeatedAnswers(membership, gateway.cache),
         tracer=tracer,
         route="/v2/models/{model}/infer",
     )

@@ -29,8 +29,9 @@ class Running:
     def worker_url(self) -> str:
         """Of one of its workers."""
         worker = next(child.pid for child in self.up.children() if "model_service" in child.cmdline())
-        listens = [one for one in psutil.net_connections("tcp") if one.pid == worker and one.status == "LISTEN"]
-        return f"http://127.0.0.1:{listens[0].laddr[1]}"
+        listening = [one for one in psutil.net_connections("tcp") if one.pid == worker and one.status == "LISTEN"]
+        port = next(one.laddr.port for one in listening if one.laddr)
+        return f"http://127.0.0.1:{port}"
 
     def spent(self) -> dict[str, float]:
         """Seconds of processor so far, by package: a worker's engines are its children and count for it."""

@@ -9,12 +9,14 @@ from time import monotonic
 from typing import Final, Protocol
 
 from gateway.api.question import Decode, Question
+from gateway.api.repeated_answers import RepeatedAnswer, RepeatedAnswers
 from gateway.coalescing import Member
 from gateway.limits import Limits
 from gateway.metrics import Metrics
-from gateway.pipeline import Answer, Gateway, answer_of
+from gateway.pipeline import Answer, CacheStatus, Gateway, answer_of
 from gateway.request_log import RequestLog
 from gateway.request_record import GatewayRecord
+from gateway.routing import Target
 from service.asgi import id_of, refuses_cache
 from service.deadlines import Expiring
 from service.exchange import Exchange
@@ -48,17 +50,19 @@ class Endpoint(Protocol):
     metrics: Metrics
     requests: RequestLog
     limits: Limits
+    repeated: RepeatedAnswers
 
 
 class DirectRequest:
     """One request, from its body to its answer. The coalescer gives it its response as it would a future."""
 
-    __slots__ = ("_endpoint", "_exchange", "_id", "_member", "_question", "_slot", "_target", "_waits")
+    __slots__ = ("_asked", "_endpoint", "_exchange", "_id", "_member", "_question", "_slot", "_target", "_waits")
 
     def __init__(self, endpoint: Endpoint, exchange: Exchange) -> None:
         self._endpoint = endpoint
         self._exchange = exchange
         self._id = id_of(exchange.headers)
+        self._asked = exchange.url, exchange.body, exchange.headers.get(names.INFERENCE_HEADER_CONTENT_LENGTH)
         self._question: Question | None = None
         self._waits = False  # among others, for what a worker computes
         self._slot: set[Expiring] | None = None
@@ -69,14 +73,16 @@ class DirectRequest:
             found = self._find_answer()
         except Exception as error:
             return self._hand_over(error)
-        if isinstance(found, Answer):
+        if isinstance(found, RepeatedAnswer):
+            self._send(found.target, "hit", found.lines, found.content)
+        elif isinstance(found, Answer):
             self._respond(found)
         elif found is not None:
             self._wait(found)
         else:
             self._hand_over()
 
-    def _find_answer(self) -> Answer | Member | None:
+    def _find_answer(self) -> RepeatedAnswer | Answer | Member | None:
         """The answer, or a place among those that are computed together, or None. Raises ServingError."""
         endpoint, exchange = self._endpoint, self._exchange
         headers, limits = exchange.headers, endpoint.limits
@@ -84,6 +90,10 @@ class DirectRequest:
         limits.admission.check()
         if len(exchange.body) > limits.body_bytes or not limits.budget.has_room(len(exchange.body)):
             return None
+        cacheable, began = not refuses_cache(headers), monotonic()
+        if cacheable and (repeated := endpoint.repeated.find(self._asked)) is not None:
+            endpoint.gateway.count_hit(repeated.target, began)
+            return repeated
         question = self._question = endpoint.decode(exchange.params, headers, exchange.body)
         if question.wait:
             return None
@@ -94,7 +104,7 @@ class DirectRequest:
             request.trace_headers = propagate(headers)
         target = self._target = endpoint.gateway.resolve(request)
         request.version = target.version  # where weights decide they do so once, also if it is handed over
-        if target.cache_ttl_s and not (question.no_cache or refuses_cache(headers)):
+        if target.cache_ttl_s and cacheable and not question.no_cache:
             return endpoint.gateway.peek(target, request)
         return endpoint.gateway.coalescer.join(target, request, self)
 
@@ -155,12 +165,13 @@ class DirectRequest:
         except Exception as error:
             return self._hand_over(error)
         lines = b"".join([b"%b: %b\r\n" % pair for pair in described])
-        self._exchange.respond(
-            200,
-            b"%b%b: %b\r\n%b: %b\r\n" % (lines, names.CACHE_STATUS, answer.cache.encode(), names.REQUEST_ID, self._id),
-            content,
-        )
-        self._keep(response.model, response.version, answer.cache)
+        self._send(self._target, answer.cache, lines, content)
+        self._endpoint.repeated.keep(self._asked, self._question, self._target, answer, (lines, content))
+
+    def _send(self, target: Target, cache: CacheStatus, lines: bytes, content: bytes) -> None:
+        told = names.CACHE_STATUS, cache.encode(), names.REQUEST_ID, self._id
+        self._exchange.respond(200, lines + b"%b: %b\r\n%b: %b\r\n" % told, content)
+        self._keep(target.model, target.version, cache)
 
     def _hand_over(self, outcome: Answer | Exception | None = None) -> None:
         begun = Begun(self._exchange.started, self._id, self._question, outcome)

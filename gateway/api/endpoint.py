@@ -9,6 +9,7 @@ from gateway.api import compression
 from gateway.api.direct import BEGUN, Begun, DirectRequest
 from gateway.api.errors import refuse
 from gateway.api.question import Decode, Question
+from gateway.api.repeated_answers import RepeatedAnswers
 from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.pipeline import Answer, Gateway
@@ -45,6 +46,7 @@ class InferenceEndpoint:
         metrics: Metrics,
         requests: RequestLog,
         limits: Limits,
+        repeated: RepeatedAnswers,
         tracer: Tracer = UNTRACED,
         route: str = "",
     ) -> None:
@@ -54,6 +56,7 @@ class InferenceEndpoint:
         self.metrics = metrics
         self.requests = requests
         self.limits = limits
+        self.repeated = repeated
         self._tracer = tracer
         self._route = route
         self._span_name = f"POST {route}"

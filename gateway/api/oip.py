@@ -39,7 +39,7 @@ class Inference:
                 return content, [JSON]
             return content, [OCTETS, (names.INFERENCE_HEADER_CONTENT_LENGTH, b"%d" % length)]
 
-        return Question(request, render)
+        return Question(request, render, path.get("version"))
 
 
 def describe(models: Sequence[DescribedModel]) -> Described:

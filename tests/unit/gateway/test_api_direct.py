@@ -16,6 +16,7 @@ from cache.settings import CacheSettings, open_cache
 from gateway.admission import Admission
 from gateway.api import oip
 from gateway.api.endpoint import InferenceEndpoint
+from gateway.api.repeated_answers import RepeatedAnswers
 from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.pipeline import Gateway
@@ -74,7 +75,13 @@ async def platform(ttl_s: int = 0, places: int = 64) -> AsyncIterator[Platform]:
     limits = Limits(Admission(places), 1000, 60.0, 60.0, Budget(1 << 20))
     requests = RequestLog(GatewaySettings(log_sample=1))
     endpoint = InferenceEndpoint(
-        "oip", oip.Inference(membership), gateway, metrics=Metrics(), requests=requests, limits=limits
+        "oip",
+        oip.Inference(membership),
+        gateway,
+        metrics=Metrics(),
+        requests=requests,
+        limits=limits,
+        repeated=RepeatedAnswers(membership, gateway.cache),
     )
     app = FastPathApplication()
     app.fast_path_routes = [Route("/v2/models/{model}/infer", endpoint, methods=["POST"])]

@@ -12,6 +12,7 @@ from gateway.admission import Admission
 from gateway.api import oip
 from gateway.api.endpoint import InferenceEndpoint
 from gateway.api.question import Question
+from gateway.api.repeated_answers import RepeatedAnswers
 from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.pipeline import Gateway
@@ -106,6 +107,7 @@ def endpoint(workers: FakeWorkers, admission: Admission) -> InferenceEndpoint:
         metrics=Metrics(),
         requests=RequestLog(GatewaySettings(log_sample=1)),
         limits=Limits(admission, 1000, MINUTE, MINUTE),
+        repeated=RepeatedAnswers(membership, gateway.cache),
     )
 
 
@@ -283,6 +285,7 @@ async def test_who_waits_for_a_model_to_load_takes_no_place_from_others(
         metrics=Metrics(),
         requests=RequestLog(GatewaySettings()),
         limits=Limits(admission, 1000, MINUTE, MINUTE),
+        repeated=RepeatedAnswers(membership, gateway.cache),
     )
     waiting = [Client(endpoint, BODY) for _ in range(2 * admission.limit)]
     await asyncio.sleep(0.01)
