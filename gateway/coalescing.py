@@ -151,7 +151,7 @@ class Coalescer:
                 group.task.cancel()
 
     def _schedule(self, key: Hashable, lane: _Lane, target: Target, now: float) -> None:
-        if not lane.scheduled and lane.under_way < self._places(lane, target, now):
+        if not lane.scheduled and (not lane.under_way or lane.under_way < self._places(lane, target, now)):
             lane.scheduled = True
             asyncio.get_running_loop().call_soon(self._send_waiting, key, lane)
 

@@ -77,6 +77,7 @@ class Batcher:
                 timer.cancel()
             if call.left:
                 self._forget(call)
+            call.entries = []  # they and it would keep each other, and the arrays, until garbage is collected
 
     def admit(self, rows: int, deadline: float | None = None) -> None:
         """Raise what `submit` would raise at once for that many rows."""

@@ -38,6 +38,8 @@ def json_length(headers: Headers) -> int | None:
 
 def deadline_of(headers: Headers, arrived: float) -> float | None:
     """When the client stops waiting: `arrived` (monotonic seconds) and the smaller of the timeouts that it sent."""
+    if names.TIMEOUT_MS not in headers and names.ENVOY_TIMEOUT_MS not in headers:
+        return None
     wanted, envoy = number_in(headers, names.TIMEOUT_MS), number_in(headers, names.ENVOY_TIMEOUT_MS)
     timeouts = [timeout for timeout in (wanted, envoy or None) if timeout is not None]  # Envoy's 0 is "none"
     return arrived + min(timeouts) / 1000 if timeouts else None

@@ -51,9 +51,12 @@ def check_answer(values: int, text_bytes: int, limits: JsonLimits, otherwise: st
 
     `otherwise` says how the client's protocol has it.
     """
-    for count, what, limit in ((values, "values", limits.values), (text_bytes, "bytes of text", limits.bytes)):
-        if count > limit:
-            raise InvalidInput(f"the answer has {count} {what}, as JSON it may have {limit}: {otherwise}")
+    if values > limits.values:
+        raise InvalidInput(f"the answer has {values} values, as JSON it may have {limits.values}: {otherwise}")
+    if text_bytes > limits.bytes:
+        raise InvalidInput(
+            f"the answer has {text_bytes} bytes of text, as JSON it may have {limits.bytes}: {otherwise}"
+        )
 
 
 def _check_size(text: bytes | bytearray | memoryview, limits: JsonLimits) -> None:

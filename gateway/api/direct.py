@@ -13,7 +13,7 @@ from gateway.api.repeated_answers import RepeatedAnswer, RepeatedAnswers
 from gateway.coalescing import Member
 from gateway.limits import Limits
 from gateway.metrics import Metrics
-from gateway.pipeline import Answer, CacheStatus, Gateway, answer_of
+from gateway.pipeline import Answer, CacheStatus, Gateway
 from gateway.request_log import RequestLog
 from gateway.request_record import GatewayRecord
 from gateway.routing import Target
@@ -56,7 +56,7 @@ class Endpoint(Protocol):
 class DirectRequest:
     """One request, from its body to its answer. The coalescer gives it its response as it would a future."""
 
-    __slots__ = ("_asked", "_endpoint", "_exchange", "_id", "_member", "_question", "_slot", "_target", "_waits")
+    __slots__ = ("_asked", "_endpoint", "_exchange", "_id", "_member", "_question", "_slot", "_target")
 
     def __init__(self, endpoint: Endpoint, exchange: Exchange) -> None:
         self._endpoint = endpoint
@@ -64,7 +64,7 @@ class DirectRequest:
         self._id = id_of(exchange.headers)
         self._asked = exchange.url, exchange.body, exchange.headers.get(names.INFERENCE_HEADER_CONTENT_LENGTH)
         self._question: Question | None = None
-        self._waits = False  # among others, for what a worker computes
+        self._member: Member | None = None  # while it waits, among others, for what a worker computes
         self._slot: set[Expiring] | None = None
 
     def begin(self) -> None:
@@ -113,7 +113,6 @@ class DirectRequest:
         assert deadline is not None
         endpoint.limits.admission.in_flight += 1
         endpoint.limits.budget.reserved += len(self._exchange.body)
-        self._waits = True
         self._member = member
         self._slot = self._exchange.deadlines.add(deadline, self)
         self._exchange.watch(self.lose)
@@ -121,11 +120,12 @@ class DirectRequest:
     # What the coalescer asks of a future
 
     def done(self) -> bool:
-        return not self._waits
+        return self._member is None
 
     def set_result(self, response: InferResponse) -> None:
         self._end()
-        self._respond(answer_of(self._target, response, "bypass"))
+        response.model, response.version = self._target.model, self._target.version  # see `answer_of`
+        self._respond(Answer(response, "bypass"))
 
     def set_exception(self, error: Exception) -> None:
         self._end()
@@ -135,20 +135,20 @@ class DirectRequest:
 
     def expire(self) -> None:
         """Its deadline has passed."""
-        if self._waits:
+        if (member := self._member) is not None:
             self.set_exception(DeadlineExceeded())
-            self._endpoint.gateway.coalescer.leave(self._member)
+            self._endpoint.gateway.coalescer.leave(member)
 
     def lose(self) -> None:
         """Its client has hung up."""
-        if not self._waits:
+        if (member := self._member) is None:
             return
         self._end()
-        self._endpoint.gateway.coalescer.leave(self._member)
+        self._endpoint.gateway.coalescer.leave(member)
         self._keep(self._target.model, "", ClientGone.__name__)
 
     def _end(self) -> None:
-        self._waits = False
+        self._member = None  # or they would keep each other alive until garbage is collected
         limits = self._endpoint.limits
         limits.admission.in_flight -= 1
         limits.budget.take_back(len(self._exchange.body))

@@ -26,6 +26,7 @@ from gateway.settings import GatewaySettings
 from service.budget import Budget
 from service.fast_path import FastPathApplication
 from service.logs import FIELDS
+from tests.unit.garbage import garbage
 from tests.unit.gateway.models import model
 from tests.unit.gateway.test_pipeline import FakeMembership, FakeWorkers
 from tests.unit.service.echo import serving
@@ -114,6 +115,10 @@ class _Counting:
 async def until(condition: Any) -> None:
     while not condition():
         await asyncio.sleep(0.001)
+
+
+# What an inference is made of.
+OURS = {"DirectRequest", "Exchange", "InferRequest", "InferResponse", "Member", "Question", "Tensor"}
 
 
 async def test_what_shares_a_workers_request_is_answered_without_asgi() -> None:
@@ -292,3 +297,13 @@ async def test_a_length_of_many_digits_is_refused_with_a_reason() -> None:
         status, answer = await read_answer(reader)
         assert (status, "content-length" in orjson.loads(answer)["error"]) == (400, True)
         writer.close()
+
+
+@pytest.mark.parametrize("ttl_s", [0, 60], ids=["uncached", "cached"])
+async def test_a_request_leaves_nothing_for_the_garbage_collector(ttl_s: int) -> None:
+    async with platform(ttl_s) as here:
+        await here.infer(0, 0)
+        with garbage() as left:
+            for value in (1, 2, 2):
+                await here.infer(value, 2)
+        assert not OURS.intersection(left)

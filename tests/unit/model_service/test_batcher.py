@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model_service.engines.cancel import CancelToken
 from model_service.tasks.base import Item
+from tests.unit.garbage import garbage
 from tests.unit.model_service.batching import FOREVER_MS, answer, batcher
 from tests.unit.model_service.engines import Negating, item, turns, until
 from wire.errors import DeadlineExceeded, ModelNotReady, Overloaded, TooLarge
@@ -319,3 +320,11 @@ async def test_padding_and_waiting_are_counted() -> None:
     statistics = batching.statistics
     assert (statistics.tokens, statistics.padded_tokens) == (22, 24)
     assert (statistics.queue.count, statistics.batch_rows.sum) == (2, 2)
+
+
+async def test_a_call_leaves_nothing_for_the_garbage_collector() -> None:
+    batching = batcher(Negating())
+    await answer(batching, 0)
+    with garbage() as left:
+        assert await answer(batching, 1, 2) == [-1, -2]
+    assert not {"Call", "Entry", "Item"}.intersection(left)
