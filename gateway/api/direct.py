@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from gateway.api.question import Decode, Question
 from gateway.api.repeated_answers import RepeatedAnswer, RepeatedAnswers
-from gateway.coalescing import Member
+from gateway.lanes import Member
 from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.pipeline import Answer, CacheStatus, Gateway
@@ -137,14 +137,14 @@ class DirectRequest:
         """Its deadline has passed."""
         if (member := self._member) is not None:
             self.set_exception(DeadlineExceeded())
-            self._endpoint.gateway.coalescer.leave(member)
+            member.leave()
 
     def lose(self) -> None:
         """Its client has hung up."""
         if (member := self._member) is None:
             return
         self._end()
-        self._endpoint.gateway.coalescer.leave(member)
+        member.leave()
         self._keep(self._target.model, "", ClientGone.__name__)
 
     def _end(self) -> None:

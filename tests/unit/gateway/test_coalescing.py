@@ -273,7 +273,7 @@ async def test_of_a_group_that_is_asked_one_by_one_the_last_that_leaves_ends_it(
     assert [one.done() for one in told] == [True, True, False]
     assert members[2] is not None
     told[2].outcome = "gone"
-    coalescer.leave(members[2])
+    members[2].leave()
     await turns()
     assert workers.abandoned == 1
 
