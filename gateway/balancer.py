@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from random import randrange
 from time import monotonic
 
 from service.address import address_of
@@ -51,14 +52,16 @@ class Replica:
 
 
 class Balancer:
-    """Least outstanding requests; replicas with equally many take turns."""
+    """Least outstanding requests; replicas with equally many take turns, or the same one goes on."""
 
     def __init__(self) -> None:
-        self._turn = 0
+        self._turn = randrange(1 << 16)  # gateways begin with different ones
 
-    def choose(self, replicas: Sequence[Replica], avoid: Collection[Replica] = ()) -> Replica:
+    def choose(self, replicas: Sequence[Replica], avoid: Collection[Replica] = (), *, stay: bool = False) -> Replica:
         """A replica for one request, none of `avoid` where there is another.
 
+        With `stay` the one that was asked last is asked again unless it has more to do than another: what it needs is
+        still in its processor's caches. That is worth more than it costs where answers are quick.
         Where none is well, all are tried again: a wrong verdict must not refuse what might be answered.
         Raises WorkerUnavailable where there is none at all.
         """
@@ -68,7 +71,7 @@ class Balancer:
         candidates = [r for r in replicas if r.available(now) and r not in avoid]
         if not candidates:
             candidates = [r for r in replicas if r not in avoid] or list(replicas)
-        self._turn += 1
+        self._turn += not stay
         start = self._turn % len(candidates)
         return min(candidates[start:] + candidates[:start], key=_outstanding)
 

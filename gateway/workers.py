@@ -81,7 +81,7 @@ class Workers:
         pace = self._paces[target.digest]
         attempts = Attempts(target.replicas, 1 if self._upstream else ATTEMPTS)
         while True:
-            replica = self._balancer.choose(attempts.candidates, attempts.tried)
+            replica = self._balancer.choose(attempts.candidates, attempts.tried, stay=pace.is_quick)
             self.stats.retries += len(attempts.tried) > 0
             attempts.begin(replica)
             replica.outstanding += 1
@@ -102,7 +102,7 @@ class Workers:
             else:
                 replica.record_success()
                 if reply.status == 200 and not reply.late:
-                    self._record_pace(pace, request, monotonic() - began, limit_s)
+                    self._record_pace(pace, request, monotonic() - began, limit_s, _worker_s(reply))
                 elif attempts.elsewhere_left and (said := reply.headers.get(headers.ERROR, b"")) in _ASK_ELSEWHERE:
                     request.suspect = request.suspect or said == b"Suspect"
                     continue
@@ -117,9 +117,11 @@ class Workers:
             return None
         return pace.limit_s(_rows(request))
 
-    def _record_pace(self, pace: Pace, request: InferRequest, took_s: float, limit_s: float | None) -> None:
+    def _record_pace(
+        self, pace: Pace, request: InferRequest, took_s: float, limit_s: float | None, worker_s: float | None
+    ) -> None:
         if limit_s is None or took_s <= limit_s:
-            pace.record_answer(took_s, _rows(request))
+            pace.record_answer(took_s, _rows(request), worker_s)
         else:  # a load balancer has asked another worker meanwhile: that says nothing of how long the model takes
             self.stats.stalled += 1
             pace.record_stall()
@@ -197,9 +199,14 @@ def _response(reply: Reply, target: Target, request: InferRequest) -> InferRespo
         response = decode_response(reply.body, int(length) if length else None)
     except InvalidInput as error:  # which the client's input was not
         raise ServingError(f"a worker's answer makes no sense: {error}") from error
-    if took_us := reply.headers.get(headers.TOOK_US):
-        response.took_s = int(took_us) / 1e6
+    response.took_s = _worker_s(reply)
     return response
+
+
+def _worker_s(reply: Reply) -> float | None:
+    """What the worker took, where it has said so."""
+    took_us = reply.headers.get(headers.TOOK_US)
+    return int(took_us) / 1e6 if took_us else None
 
 
 def _error(reply: Reply) -> ServingError:

@@ -21,6 +21,17 @@ def test_equally_busy_replicas_take_turns() -> None:
     assert {balancer.choose(three).id for _ in range(3)} == {replica.id for replica in three}
 
 
+def test_where_the_last_one_is_to_go_on_it_does_until_it_has_more_to_do_than_another() -> None:
+    balancer, three = Balancer(), replicas(3)
+    first = balancer.choose(three)
+    assert {balancer.choose(three, stay=True) for _ in range(5)} == {first}
+    first.outstanding = 1
+    assert balancer.choose(three, stay=True) is not first
+    first.outstanding = 0
+    assert balancer.choose(three, stay=True) is first
+    assert balancer.choose(three) is not first
+
+
 def test_an_unhealthy_or_ejected_replica_is_left_alone() -> None:
     sick, ejected, well = replicas(3)
     sick.healthy = False

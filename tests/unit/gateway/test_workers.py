@@ -250,6 +250,45 @@ def test_slowness_alone_does_not_double_the_load() -> None:
     assert pace.limit_s(1) is not None
 
 
+@pytest.mark.parametrize(
+    ("seconds", "worker_s", "quick"),
+    [(0.001, None, True), (0.002, None, False), (0.01, 0.001, True), (0.01, 0.002, False)],
+)
+def test_workers_are_quick_by_what_they_say_and_else_by_how_long_they_were_waited_for(
+    seconds: float, worker_s: float | None, quick: bool
+) -> None:
+    pace = Pace()
+    for number in range(ENOUGH):
+        assert not pace.is_quick, f"{number} answers are too few to say so"
+        pace.record_answer(seconds, 1, worker_s)
+    assert pace.is_quick == quick
+
+
+@pytest.mark.parametrize(("took_us", "asked_both"), [(500, False), (5000, True)])
+async def test_where_workers_are_quick_the_same_one_is_asked_while_no_other_has_less_to_do(
+    start: Start, took_us: int, asked_both: bool
+) -> None:
+    asked: list[int] = []
+
+    def worker(number: int) -> Serve:
+        async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+            while True:
+                await read_request(reader)
+                asked.append(number)
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nheadrace-took-us: %d\r\ncontent-length: 14\r\n\r\n" % took_us
+                    + b'{"outputs":[]}'
+                )
+
+        return serve
+
+    workers, there = Workers(WorkerClient(), Balancer()), target(await start(worker(0)), await start(worker(1)))
+    for _ in range(ENOUGH + 10):
+        await workers.infer(there, request())
+    assert set(asked[:ENOUGH]) == {0, 1}
+    assert (len(set(asked[-10:])) == 2) == asked_both
+
+
 def test_a_request_of_many_rows_may_take_as_much_longer() -> None:
     pace = Pace()
     for _ in range(ENOUGH):
