@@ -22,7 +22,7 @@ from wire.spans import Span
 class Coalescer:
     """Sends requests for models of plain tensors together, and all others on as they are.
 
-    Texts are not coalesced: the worker's batcher sorts them by length. Where a coalesced request fails, each of its
+    Texts travel alone: the worker's batcher sorts them by length. Where a coalesced request fails, each of its
     members is sent again by itself, so that one bad request fails no other.
     """
 
@@ -35,32 +35,30 @@ class Coalescer:
 
     async def infer(self, target: Target, request: InferRequest) -> InferResponse:
         """As `InferenceBackend.infer`."""
-        answer: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
-        if (member := self.join(target, request, answer)) is None:
+        if not _may_share(target, request):
             return await self._workers.infer(target, request)
+        answer: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
+        member = self.join(target, request, answer)
         try:
             return await answer
         except asyncio.CancelledError:
             member.leave()
             raise
 
-    def join(self, target: Target, request: InferRequest, answer: Waiter) -> Member | None:
-        """Have `answer` get the response, or the error, together with others'; None where the request is for itself.
+    def join(self, target: Target, request: InferRequest, answer: Waiter) -> Member:
+        """Have `answer` get the response, or the error, together with others' where the request may share theirs.
 
         Whoever waits no longer must have the member `leave`.
         """
-        if (
-            not target.coalesces
-            or request.parameters
-            or request.suspect
-            or not 0 < (rows := rows_of(request)) < target.max_rows
-        ):
-            return None
+        member = Member(target, request, rows_of(request), answer, monotonic())
+        if not _may_share(target, request):
+            member.group = Group(1, 1, member.arrived)
+            member.group.task = asyncio.create_task(self._answer([member]))
+            return member
         key = merge_key(target, request)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key, self._usual[target.digest], self._slow_s)
-        member = Member(target, request, rows, answer, monotonic())
         lane.waiting.append(member)
         self._schedule(lane, target)
         return member
@@ -79,16 +77,16 @@ class Coalescer:
             group.task = asyncio.create_task(self._answer(members))
             # Not in the task itself: one that is cancelled before it began runs none of its code. And in the turn after
             # it the clients that it has answered have asked again, which makes the next group larger.
-            group.task.add_done_callback(partial(self._note_back, group))
+            group.task.add_done_callback(partial(self._note_back, lane, group))
             if lane.waiting:
                 self._schedule(lane, lane.waiting[0].target)
         elif lane.under_way == 0 and self._lanes.get(lane.key) is lane:
             del self._lanes[lane.key]
 
-    def _note_back(self, group: Group, task: asyncio.Task[float | None]) -> None:
+    def _note_back(self, lane: Lane, group: Group, task: asyncio.Task[float | None]) -> None:
         """A request to a worker is over, so that the next one may be sent."""
-        group.lane.note_back(group, None if task.cancelled() else task.result())
-        self._send_waiting(group.lane)
+        lane.note_back(group, None if task.cancelled() else task.result())
+        self._send_waiting(lane)
 
     async def _answer(self, members: Sequence[Member]) -> float | None:
         """Tell each its answer; what the worker took, where it has said so."""
@@ -136,6 +134,13 @@ class Coalescer:
             member.tell(await self._workers.infer(member.target, member.request))
         except Exception as error:
             member.tell(error)
+
+
+def _may_share(target: Target, request: InferRequest) -> bool:
+    """Whether others' rows may travel with those of `request`."""
+    return (
+        target.coalesces and not request.parameters and not request.suspect and 0 < rows_of(request) < target.max_rows
+    )
 
 
 def _record_group(members: Sequence[Member]) -> Span | None:

@@ -78,7 +78,6 @@ class Member:
 class Group:
     """`size` requests that were sent as one at `sent` (monotonic seconds), of which `left` still wait for an answer."""
 
-    lane: "Lane"
     size: int
     left: int
     sent: float
@@ -132,7 +131,7 @@ class Lane:
         if members:
             self.under_way += 1
             self.sent = monotonic()
-            group = Group(self, len(members), len(members), self.sent)
+            group = Group(len(members), len(members), self.sent)
             for member in members:
                 member.group = group
         return members

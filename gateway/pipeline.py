@@ -62,7 +62,7 @@ class Gateway:
         cached = self.cache.peek(key)
         if cached is not None and (response := await _read(cached)) is not None:
             return self._hit(target, request, response, began)
-        return await self._fetch_or_compute(key, target, request, began, recompute=cached is not None)
+        return await self.fetch_or_compute(key, target, request, began, recompute=cached is not None)
 
     def resolve(self, request: InferRequest) -> Target:
         """The version that answers it. Raises ModelNotFound, ModelNotReady; CrashingInput for one that is refused."""
@@ -71,18 +71,17 @@ class Gateway:
             target.refusals.check(request)
         return target
 
-    def peek(self, target: Target, request: InferRequest, tenant: str = "") -> Answer | None:
-        """The answer, where it is in memory and small."""
-        began = monotonic()
-        key = self.key(target, request, tenant)
-        cached = self.cache.peek(key)
-        if cached is None or len(cached) > LARGE or (response := _unpack(cached)) is None:
+    def read_at_once(
+        self, key: bytes, value: bytes, target: Target, request: InferRequest, began: float
+    ) -> Answer | None:
+        """The answer in a cached value, where it is small and is one. `began` is when the cache was asked."""
+        if len(value) > LARGE or (response := _unpack(value)) is None:
             return None
         answer = self._hit(target, request, response, began)
-        answer.cached = key, cached
+        answer.cached = key, value
         return answer
 
-    def key(self, target: Target, request: InferRequest, tenant: str) -> bytes:
+    def key(self, target: Target, request: InferRequest, tenant: str = "") -> bytes:
         """Under which its answer is cached."""
         outputs = [output.name for output in request.outputs]
         return cache_key(tenant, target.digest, request.inputs, outputs, request.parameters)
@@ -97,9 +96,10 @@ class Gateway:
         """`began`, in monotonic seconds, is when the cache was asked."""
         self.counts[target.model, target.version].hits.add(monotonic() - began)
 
-    async def _fetch_or_compute(
-        self, key: bytes, target: Target, request: InferRequest, began: float, recompute: bool
+    async def fetch_or_compute(
+        self, key: bytes, target: Target, request: InferRequest, began: float, recompute: bool = False
     ) -> Answer:
+        """The answer where `key` is not in memory; with `recompute` it is, but can't be read. Raises ServingError."""
         computation = _Computation(self.coalescer, target, request)
         while True:
             try:

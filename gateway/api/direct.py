@@ -1,16 +1,18 @@
-"""Inference without a task: what is in memory is answered at once, what shares a worker's request when that is.
+"""Inference without ASGI: what is in memory is answered at once, what shares a worker's request when that is.
+
+Only what is looked up elsewhere, or travels alone, has a task of its own.
 
 A request goes this way while nothing about it is out of the ordinary. All else, errors too, is handed over to the
 endpoint's other way, which is an ASGI application and can do everything; it goes on from what is known by then.
 """
 
+import asyncio
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Protocol
 
 from gateway.api.question import Decode, Question
 from gateway.api.repeated_answers import RepeatedAnswer, RepeatedAnswers
-from gateway.lanes import Member
 from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.pipeline import Answer, CacheStatus, Gateway
@@ -24,7 +26,7 @@ from service.offload import LARGE
 from service.trace_context import propagate, recorded_trace
 from wire import headers as names
 from wire.errors import ClientGone, DeadlineExceeded
-from wire.messages import InferResponse
+from wire.messages import InferRequest, InferResponse
 from wire.tensors import size_of
 
 # In a scope: what was found out of a request before it was handed over.
@@ -53,10 +55,28 @@ class Endpoint(Protocol):
     repeated: RepeatedAnswers
 
 
+class Awaited(Protocol):
+    """What a request waits for."""
+
+    def leave(self) -> None:
+        """It waits no longer."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Fetch:
+    """A look elsewhere, and a computation where nothing is there."""
+
+    task: asyncio.Task[None]
+
+    def leave(self) -> None:
+        self.task.cancel()
+
+
 class DirectRequest:
     """One request, from its body to its answer. The coalescer gives it its response as it would a future."""
 
-    __slots__ = ("_asked", "_endpoint", "_exchange", "_id", "_member", "_question", "_slot", "_target")
+    __slots__ = ("_asked", "_awaited", "_endpoint", "_exchange", "_id", "_question", "_slot", "_target")
 
     def __init__(self, endpoint: Endpoint, exchange: Exchange) -> None:
         self._endpoint = endpoint
@@ -64,7 +84,7 @@ class DirectRequest:
         self._id = id_of(exchange.headers)
         self._asked = exchange.url, exchange.body, exchange.headers.get(names.INFERENCE_HEADER_CONTENT_LENGTH)
         self._question: Question | None = None
-        self._member: Member | None = None  # while it waits, among others, for what a worker computes
+        self._awaited: Awaited | None = None  # while it waits for its answer
         self._slot: set[Expiring] | None = None
 
     def begin(self) -> None:
@@ -82,8 +102,8 @@ class DirectRequest:
         else:
             self._hand_over()
 
-    def _find_answer(self) -> RepeatedAnswer | Answer | Member | None:
-        """The answer, or a place among those that are computed together, or None. Raises ServingError."""
+    def _find_answer(self) -> RepeatedAnswer | Answer | Awaited | None:
+        """The answer, or whatever it is waited for, or None. Raises ServingError."""
         endpoint, exchange = self._endpoint, self._exchange
         headers, limits = exchange.headers, endpoint.limits
         deadline = limits.deadline(headers, exchange.started)
@@ -104,23 +124,39 @@ class DirectRequest:
             request.trace_headers = propagate(headers)
         target = self._target = endpoint.gateway.resolve(request)
         request.version = target.version  # where weights decide they do so once, also if it is handed over
-        if target.cache_ttl_s and cacheable and not question.no_cache:
-            return endpoint.gateway.peek(target, request)
-        return endpoint.gateway.coalescer.join(target, request, self)
+        gateway = endpoint.gateway
+        if not target.cache_ttl_s or not cacheable or question.no_cache:
+            return gateway.coalescer.join(target, request, self)
+        began, key = monotonic(), gateway.key(target, request)
+        if (value := gateway.cache.peek(key)) is not None:
+            return gateway.read_at_once(key, value, target, request, began)
+        return _Fetch(asyncio.create_task(self._fetch(key, request, began)))
 
-    def _wait(self, member: Member) -> None:
-        endpoint, deadline = self._endpoint, member.request.deadline
-        assert deadline is not None
+    async def _fetch(self, key: bytes, request: InferRequest, began: float) -> None:
+        try:
+            answer = await self._endpoint.gateway.fetch_or_compute(key, self._target, request, began)
+        except Exception as error:
+            if not self.done():
+                self.set_exception(error)
+        else:
+            if not self.done():
+                self._end()
+                self._respond(answer)
+
+    def _wait(self, awaited: Awaited) -> None:
+        endpoint, question = self._endpoint, self._question
+        assert question is not None
+        assert question.request.deadline is not None
         endpoint.limits.admission.in_flight += 1
         endpoint.limits.budget.reserved += len(self._exchange.body)
-        self._member = member
-        self._slot = self._exchange.deadlines.add(deadline, self)
+        self._awaited = awaited
+        self._slot = self._exchange.deadlines.add(question.request.deadline, self)
         self._exchange.watch(self.lose)
 
     # What the coalescer asks of a future
 
     def done(self) -> bool:
-        return self._member is None
+        return self._awaited is None
 
     def set_result(self, response: InferResponse) -> None:
         self._end()
@@ -135,20 +171,20 @@ class DirectRequest:
 
     def expire(self) -> None:
         """Its deadline has passed."""
-        if (member := self._member) is not None:
+        if (awaited := self._awaited) is not None:
             self.set_exception(DeadlineExceeded())
-            member.leave()
+            awaited.leave()
 
     def lose(self) -> None:
         """Its client has hung up."""
-        if (member := self._member) is None:
+        if (awaited := self._awaited) is None:
             return
         self._end()
-        member.leave()
+        awaited.leave()
         self._keep(self._target.model, "", ClientGone.__name__)
 
     def _end(self) -> None:
-        self._member = None  # or they would keep each other alive until garbage is collected
+        self._awaited = None  # or they would keep each other alive until garbage is collected
         limits = self._endpoint.limits
         limits.admission.in_flight -= 1
         limits.budget.take_back(len(self._exchange.body))

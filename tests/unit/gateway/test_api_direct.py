@@ -117,6 +117,8 @@ async def until(condition: Any) -> None:
         await asyncio.sleep(0.001)
 
 
+# How a request is computed: with others, after a look into the cache, by itself.
+WAYS: list[tuple[int, dict[str, Any]]] = [(0, {}), (60, {}), (0, {"parameters": {"k": 1}})]
 # What an inference is made of.
 OURS = {"DirectRequest", "Exchange", "InferRequest", "InferResponse", "Member", "Question", "Tensor"}
 
@@ -137,16 +139,15 @@ async def test_what_shares_a_workers_request_is_answered_without_asgi() -> None:
         assert here.nothing_is_kept()
 
 
-async def test_what_is_in_memory_is_answered_without_asgi_and_what_is_not_by_it() -> None:
+async def test_what_is_cached_is_answered_without_asgi_and_so_is_what_is_not() -> None:
     async with platform(ttl_s=60) as here:
         answers = [await here.infer(1, 2) for _ in range(3)]
         assert [answer.headers["x-cache"] for answer in answers] == ["miss", "hit", "hit"]
         assert {answer.content for answer in answers} == {answers[0].content}
-        assert here.handed_over == 1
         anew = await here.infer(1, 2, **{"cache-control": "no-cache"})
         kept = await here.infer(1, 2, **{"cache-control": "max-age=60"})
         assert (anew.headers["x-cache"], kept.headers["x-cache"]) == ("bypass", "hit")
-        assert here.handed_over == 1
+        assert here.handed_over == 0
         assert here.nothing_is_kept()
 
 
@@ -166,7 +167,11 @@ async def test_weights_decide_once_which_version_answers_also_for_what_is_handed
 
         here.endpoint.gateway.membership.table = replace(table, models={"m": cast(Any, Route())})
         assert (await here.infer(1, 2)).headers["x-cache"] == "miss"
-        assert asked == [None, "1"]
+        assert asked == [None]
+        here.endpoint.gateway.cache._memory.keep(next(iter(here.endpoint.gateway.cache._memory._entries)), b"junk", 60)
+        assert (await here.infer(1, 2)).headers["x-cache"] == "miss"
+        assert asked == [None, None, "1"]
+        assert here.handed_over == 1
 
 
 async def test_an_answer_says_what_it_says_by_asgi() -> None:
@@ -179,13 +184,37 @@ async def test_an_answer_says_what_it_says_by_asgi() -> None:
         assert {**plain.headers, "content-length": ""} == {**without, "content-length": ""}
 
 
+async def test_equal_requests_that_miss_together_are_computed_once() -> None:
+    async with platform(ttl_s=60) as here:
+        here.workers.let_go.clear()
+        asking = [asyncio.create_task(here.infer(1, 2)) for _ in range(5)]
+        await until(lambda: here.endpoint.limits.admission.in_flight == 5)
+        here.workers.let_go.set()
+        answers = [await one for one in asking]
+        assert [answer.headers["x-cache"] for answer in answers] == ["miss"] * 5
+        assert (here.workers.calls, here.handed_over) == (1, 0)
+        assert here.nothing_is_kept()
+
+
+async def test_what_travels_alone_is_answered_without_asgi() -> None:
+    async with platform() as here:
+        answer = await here.client.post(PATH, content=body(1, 2, parameters={"k": 1}))
+        assert answer.json()["outputs"][0]["data"] == [1, 2]
+        assert (here.workers.calls, here.handed_over) == (1, 0)
+        assert here.endpoint.gateway.coalescer.coalesced == 0
+        assert here.nothing_is_kept()
+
+
 @pytest.mark.parametrize(
     ("error", "status"), [(Overloaded("full", retry_after=3), 503), (CrashingInput("no"), 422), (RuntimeError(), 500)]
 )
-async def test_an_error_is_answered_as_by_asgi_and_counted_once_for_its_model(error: Exception, status: int) -> None:
-    async with platform() as here:
+@pytest.mark.parametrize(("ttl_s", "said"), WAYS)
+async def test_an_error_is_answered_as_by_asgi_and_counted_once_for_its_model(
+    error: Exception, status: int, ttl_s: int, said: dict[str, Any]
+) -> None:
+    async with platform(ttl_s) as here:
         here.workers.error = error
-        answer = await here.infer(1, 2)
+        answer = await here.client.post(PATH, content=body(1, 2, **said))
         assert answer.status_code == status
         assert set(answer.json()) == {"error"}
         assert answer.headers.get("retry-after") == ("3" if status == 503 else None)
@@ -204,10 +233,13 @@ async def test_a_body_that_makes_no_sense_and_one_that_is_too_large_are_refused(
         assert here.nothing_is_kept()
 
 
-async def test_at_its_deadline_a_request_is_answered_and_what_was_asked_for_it_is_cancelled() -> None:
-    async with platform() as here:
+@pytest.mark.parametrize(("ttl_s", "said"), WAYS)
+async def test_at_its_deadline_a_request_is_answered_and_what_was_asked_for_it_is_cancelled(
+    ttl_s: int, said: dict[str, Any]
+) -> None:
+    async with platform(ttl_s) as here:
         here.workers.let_go.clear()
-        answer = await here.infer(1, 2, **{"x-request-timeout-ms": "50"})
+        answer = await here.client.post(PATH, content=body(1, 2, **said), headers={"x-request-timeout-ms": "50"})
         assert answer.status_code == 504
         await until(lambda: here.workers.abandoned == 1)
         assert here.counted == {"DeadlineExceeded": 1}
@@ -227,10 +259,11 @@ async def test_a_client_that_hangs_up_is_forgotten_and_the_others_of_its_group_a
         assert here.nothing_is_kept()
 
 
-async def test_where_all_clients_of_a_group_hang_up_the_worker_is_told() -> None:
-    async with platform() as here:
+@pytest.mark.parametrize(("ttl_s", "said"), WAYS)
+async def test_where_all_clients_of_a_request_hang_up_the_worker_is_told(ttl_s: int, said: dict[str, Any]) -> None:
+    async with platform(ttl_s) as here:
         here.workers.let_go.clear()
-        asking = asyncio.create_task(here.infer(1, 2))
+        asking = asyncio.create_task(here.client.post(PATH, content=body(1, 2, **said)))
         await until(lambda: here.workers.calls == 1)
         asking.cancel()
         await until(lambda: here.workers.abandoned == 1)
