@@ -8,7 +8,7 @@ from loadtests.spec import Report
 
 CONNECTIONS = (32, 256)
 SECONDS, WARMUP_S = 6.0, 1.5
-REPORTED_ONLY = "triton"  # a C++ server: its ratio is reported, and is no target
+TRITON = "triton"  # a C++ server: held to a target of its own
 
 
 def measure() -> Result:
@@ -41,13 +41,13 @@ def _figures(connections: int, reports: dict[str, list[Report]]) -> list[Figure]
         )
         for name, value in rate.items()
     ]
-    held_to = {name: value for name, value in rate.items() if name not in ("headrace", REPORTED_ONLY)}
+    held_to = {name: value for name, value in rate.items() if name not in ("headrace", TRITON)}
     if held_to:
         best = max(held_to, key=lambda name: held_to[name])
         what = f"headrace against the fastest of MLServer, LitServe, BentoML and Ray Serve, {connections} connections"
         notes = [f"the fastest is {best}", *missing_peers("overhead")]
         figures.append(figure(what, rate["headrace"] / held_to[best], "x", at_least=2, notes=notes))
-    if REPORTED_ONLY in rate:
-        ratio = rate["headrace"] / rate[REPORTED_ONLY]
-        figures.append(figure(f"headrace against Triton, {connections} connections", ratio, "x"))
+    if TRITON in rate:
+        ratio = rate["headrace"] / rate[TRITON]
+        figures.append(figure(f"headrace against Triton, {connections} connections", ratio, "x", at_least=1))
     return figures
