@@ -1,12 +1,12 @@
 """Inference without ASGI: what is in memory is answered at once, what shares a worker's request when that is.
 
-Only what is looked up elsewhere, or travels alone, has a task of its own.
-
-A request goes this way while nothing about it is out of the ordinary. All else, errors too, is handed over to the
-endpoint's other way, which is an ASGI application and can do everything; it goes on from what is known by then.
+Only what is looked up elsewhere, or travels alone, has a task of its own. A request goes this way while nothing about
+it is out of the ordinary. All else, errors too, is handed over to the endpoint's other way, which is an ASGI
+application and can do everything; it goes on from what is known by then.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Protocol
@@ -55,28 +55,13 @@ class Endpoint(Protocol):
     repeated: RepeatedAnswers
 
 
-class Awaited(Protocol):
-    """What a request waits for."""
-
-    def leave(self) -> None:
-        """It waits no longer."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class _Fetch:
-    """A look elsewhere, and a computation where nothing is there."""
-
-    task: asyncio.Task[None]
-
-    def leave(self) -> None:
-        self.task.cancel()
+Leave = Callable[[], object]  # tells what a request waits for that it waits no longer
 
 
 class DirectRequest:
     """One request, from its body to its answer. The coalescer gives it its response as it would a future."""
 
-    __slots__ = ("_asked", "_awaited", "_endpoint", "_exchange", "_id", "_question", "_slot", "_target")
+    __slots__ = ("_asked", "_endpoint", "_exchange", "_id", "_leave", "_question", "_slot", "_target")
 
     def __init__(self, endpoint: Endpoint, exchange: Exchange) -> None:
         self._endpoint = endpoint
@@ -84,7 +69,7 @@ class DirectRequest:
         self._id = id_of(exchange.headers)
         self._asked = exchange.url, exchange.body, exchange.headers.get(names.INFERENCE_HEADER_CONTENT_LENGTH)
         self._question: Question | None = None
-        self._awaited: Awaited | None = None  # while it waits for its answer
+        self._leave: Leave | None = None  # while it waits for its answer
         self._slot: set[Expiring] | None = None
 
     def begin(self) -> None:
@@ -102,8 +87,8 @@ class DirectRequest:
         else:
             self._hand_over()
 
-    def _find_answer(self) -> RepeatedAnswer | Answer | Awaited | None:
-        """The answer, or whatever it is waited for, or None. Raises ServingError."""
+    def _find_answer(self) -> RepeatedAnswer | Answer | Leave | None:
+        """The answer, or how to wait no longer for it, or None. Raises ServingError."""
         endpoint, exchange = self._endpoint, self._exchange
         headers, limits = exchange.headers, endpoint.limits
         deadline = limits.deadline(headers, exchange.started)
@@ -126,11 +111,11 @@ class DirectRequest:
         request.version = target.version  # where weights decide they do so once, also if it is handed over
         gateway = endpoint.gateway
         if not target.cache_ttl_s or not cacheable or question.no_cache:
-            return gateway.coalescer.join(target, request, self)
+            return gateway.coalescer.join(target, request, self).leave
         began, key = monotonic(), gateway.key(target, request)
         if (value := gateway.cache.peek(key)) is not None:
             return gateway.read_at_once(key, value, target, request, began)
-        return _Fetch(asyncio.create_task(self._fetch(key, request, began)))
+        return asyncio.create_task(self._fetch(key, request, began)).cancel
 
     async def _fetch(self, key: bytes, request: InferRequest, began: float) -> None:
         try:
@@ -143,20 +128,20 @@ class DirectRequest:
                 self._end()
                 self._respond(answer)
 
-    def _wait(self, awaited: Awaited) -> None:
+    def _wait(self, leave: Leave) -> None:
         endpoint, question = self._endpoint, self._question
         assert question is not None
         assert question.request.deadline is not None
         endpoint.limits.admission.in_flight += 1
         endpoint.limits.budget.reserved += len(self._exchange.body)
-        self._awaited = awaited
+        self._leave = leave
         self._slot = self._exchange.deadlines.add(question.request.deadline, self)
         self._exchange.watch(self.lose)
 
     # What the coalescer asks of a future
 
     def done(self) -> bool:
-        return self._awaited is None
+        return self._leave is None
 
     def set_result(self, response: InferResponse) -> None:
         self._end()
@@ -171,20 +156,20 @@ class DirectRequest:
 
     def expire(self) -> None:
         """Its deadline has passed."""
-        if (awaited := self._awaited) is not None:
+        if (leave := self._leave) is not None:
             self.set_exception(DeadlineExceeded())
-            awaited.leave()
+            leave()
 
     def lose(self) -> None:
         """Its client has hung up."""
-        if (awaited := self._awaited) is None:
+        if (leave := self._leave) is None:
             return
         self._end()
-        awaited.leave()
+        leave()
         self._keep(self._target.model, "", ClientGone.__name__)
 
     def _end(self) -> None:
-        self._awaited = None  # or they would keep each other alive until garbage is collected
+        self._leave = None  # or they would keep each other alive until garbage is collected
         limits = self._endpoint.limits
         limits.admission.in_flight -= 1
         limits.budget.take_back(len(self._exchange.body))
