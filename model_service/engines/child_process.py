@@ -40,6 +40,8 @@ class ChildProcess:
     It can be asked once it is `loaded`.
     """
 
+    sockets: tuple[socket.socket, ...] = ()  # also where there are no descriptors left for them
+
     def __init__(self, module: str, arguments: Sequence[str], *, sockets: int = 1) -> None:
         pairs = [_pair() for _ in range(sockets)]
         self.sockets = tuple(ours for ours, _ in pairs)

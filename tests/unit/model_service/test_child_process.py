@@ -1,4 +1,8 @@
+import gc
 import signal
+import socket
+import sys
+from typing import Any
 
 import pytest
 
@@ -38,3 +42,27 @@ def test_what_has_died_already_is_not_said_to_be_killed() -> None:
     process._process.wait(30)
     process.kill("it was late")
     assert process.end() == End(-signal.SIGFPE)
+
+
+def test_where_there_is_no_descriptor_left_that_is_all_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    unraisable: list[Any] = []
+
+    def refuse() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(socket, "socketpair", refuse)
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    with pytest.raises(OSError, match="Too many open files"):
+        ChildProcess("tests.unit.model_service.dying", ())
+    gc.collect()
+    assert not unraisable
+
+
+def test_its_sockets_are_closed_with_it() -> None:
+    process = dying(signal.SIGFPE, 0)
+    (connection,) = process.sockets
+    process.end()
+    assert connection.fileno() >= 0, "whoever watches it may still be there"
+    del process
+    gc.collect()
+    assert connection.fileno() < 0
