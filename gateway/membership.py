@@ -52,16 +52,22 @@ class Membership:
         self._upstream = Replica.at(upstream) if upstream else None
         self._beats: dict[str, tuple[int, float]] = {}  # the heartbeat last seen, and when it was new
         self._read_at = monotonic()
+        self._fresh_until = 0.0  # monotonic seconds; a sibling that has had the registry read goes on doing so
         self._nowhere: set[str] = set()  # workers whose URL leads nowhere, which has been said
         self._begun = self._stored = 0  # reads of the registry: how many have begun, and which one counts
 
     async def run(self) -> None:
         """Refresh and check health until cancelled. Whatever goes wrong is logged and tried again."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_repeat("reading the registry", self.refresh, self._refresh_s))
+            tasks.create_task(_repeat("reading the registry", self.refresh_in_turn, self._refresh_s))
             if self._upstream is None:
                 check = partial(self._check_all, self.have_siblings_check)
                 tasks.create_task(_repeat("checking the workers", check, self._health_interval_s / 2))
+
+    async def refresh_in_turn(self) -> None:
+        """As `refresh`, unless a sibling has just had it read: one of them is enough."""
+        if monotonic() >= self._fresh_until:
+            await self.refresh()
 
     async def refresh(self) -> None:
         """Read the registry once, and have siblings read it. Raises what the database raises."""
@@ -70,6 +76,7 @@ class Membership:
     async def read(self) -> None:
         """Read the registry once, as a sibling has. Raises what the database raises."""
         await self._read(_nobody)
+        self._fresh_until = monotonic() + self._refresh_s / 2
 
     async def _read(self, tell: Callable[[], Awaitable[None]]) -> None:
         self._begun += 1

@@ -24,8 +24,10 @@ class FakeRegistry:
         self.models = models
         self.replicas = replicas
         self.down = False
+        self.reads = 0
 
     async def snapshot(self) -> Snapshot:
+        self.reads += 1
         if self.down:
             raise OSError("database is down")
         return Snapshot(list(self.models), list(self.replicas))
@@ -100,6 +102,30 @@ async def test_siblings_read_the_registry_before_what_was_read_counts() -> None:
     await one.refresh()
     assert counted == [(False, True)]
     assert holders(one) == holders(other) == ["a"]
+
+
+async def test_what_a_sibling_has_just_had_read_is_not_read_again_but_for_who_asks_for_it() -> None:
+    registry = FakeRegistry(replica("a", 1))
+    members = membership(registry, refresh_s=600.0)
+    for refresh, reads in (
+        (members.refresh_in_turn, 1),
+        (members.refresh_in_turn, 2),  # its own reading is no reason
+        (members.read, 3),
+        (members.refresh_in_turn, 3),
+        (members.refresh, 4),
+    ):
+        await refresh()
+        assert registry.reads == reads
+
+
+async def test_it_reads_again_where_a_sibling_does_not_go_on() -> None:
+    registry = FakeRegistry(replica("a", 1))
+    members = membership(registry)
+    await members.read()
+    async with asyncio.timeout(30):
+        while registry.reads < 2:
+            await members.refresh_in_turn()
+            await asyncio.sleep(0.001)
 
 
 async def test_what_was_read_earlier_is_not_stored_later() -> None:
