@@ -35,7 +35,7 @@ class Coalescer:
 
     async def infer(self, target: Target, request: InferRequest) -> InferResponse:
         """As `InferenceBackend.infer`."""
-        if not _may_share(target, request):
+        if not _may_share(target, request, rows_of(request)):
             return await self._workers.infer(target, request)
         answer: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
         member = self.join(target, request, answer)
@@ -50,8 +50,8 @@ class Coalescer:
 
         Whoever waits no longer must have the member `leave`.
         """
-        member = Member(target, request, rows_of(request), answer, monotonic())
-        if not _may_share(target, request):
+        member = Member(target, request, rows := rows_of(request), answer, monotonic())
+        if not _may_share(target, request, rows):
             member.group = Group(1, 1, member.arrived)
             member.group.task = asyncio.create_task(self._answer([member]))
             return member
@@ -136,11 +136,9 @@ class Coalescer:
             member.tell(error)
 
 
-def _may_share(target: Target, request: InferRequest) -> bool:
+def _may_share(target: Target, request: InferRequest, rows: int) -> bool:
     """Whether others' rows may travel with those of `request`."""
-    return (
-        target.coalesces and not request.parameters and not request.suspect and 0 < rows_of(request) < target.max_rows
-    )
+    return target.coalesces and not request.parameters and not request.suspect and 0 < rows < target.max_rows
 
 
 def _record_group(members: Sequence[Member]) -> Span | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final, Protocol
 
+from gateway.pace import QUICK_S
 from gateway.routing import Target
 from wire.messages import InferRequest, InferResponse
 from wire.tensors import size_of
@@ -22,8 +23,6 @@ from wire.tensors import size_of
 _MAX_BYTES: Final = 1 << 20
 # Where a worker answers sooner, its model is not what takes the time, and groups had better be larger.
 SLOW_S: Final = 0.004
-# What a worker takes for a group, where it takes less for a request than this process does.
-_QUICK_S: Final = 0.0015
 _MANY: Final = 4.0  # requests, which a group has where many ask
 _WEIGHT: Final = 0.1  # of the last answer, in what is said of all
 
@@ -148,7 +147,7 @@ class Lane:
             return target.capacity(ahead=1)
         if (
             usual.size >= _MANY
-            and usual.worker_s < _QUICK_S
+            and usual.worker_s < QUICK_S
             and len(self.waiting) < target.max_rows
             # What takes longer is no reason to wait: its worker may hang.
             and monotonic() < self.sent + self.slow_s

@@ -9,6 +9,7 @@ DECAY: Final = 0.02
 # Of the tries that end early: for each answer a fifth of one more, so that slowness alone never doubles the load.
 PER_ANSWER: Final = 0.2
 MOST_TRIES: Final = 64.0
+# A worker that takes less for an answer is not what takes the time: for a request of a group this process takes more.
 QUICK_S: Final = 0.0015
 
 

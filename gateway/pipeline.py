@@ -89,12 +89,12 @@ class Gateway:
     def _hit(self, target: Target, request: InferRequest, response: InferResponse, began: float) -> Answer:
         if request.span is not None:
             record_peek(request.span, began)
-        self.count_hit(target, began)
+        self.count_hit(target.model, target.version, began)
         return answer_of(target, response, "hit")
 
-    def count_hit(self, target: Target, began: float) -> None:
+    def count_hit(self, model: str, version: str, began: float) -> None:
         """`began`, in monotonic seconds, is when the cache was asked."""
-        self.counts[target.model, target.version].hits.add(monotonic() - began)
+        self.counts[model, version].hits.add(monotonic() - began)
 
     async def fetch_or_compute(
         self, key: bytes, target: Target, request: InferRequest, began: float, recompute: bool = False

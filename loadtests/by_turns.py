@@ -127,7 +127,8 @@ def main() -> None:
     with checked_out(options.base) as tree, running(tree, options.up) as base, running(ROOT, options.up) as head:
         rounds = measure(base, head, options.loads, options.rounds)
     about = "overhead model as JSON, `headrace up` of both trees; nothing cached but for the load `hits`"
-    command = f"python -m loadtests.by_turns --base {options.base} --loads {' '.join(options.loads)}"
+    loads = " ".join(options.loads)
+    command = f"python -m loadtests.by_turns --base {options.base} --rounds {options.rounds} --loads {loads}"
     found = result("by_turns", about, figures(rounds), {"rounds": rounds}, command=command)
     for one in found["figures"]:
         print(f"{one['value']:7.3f} x  {one['what']} ({'; '.join(one['notes'])})")

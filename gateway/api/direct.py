@@ -18,7 +18,6 @@ from gateway.metrics import Metrics
 from gateway.pipeline import Answer, CacheStatus, Gateway
 from gateway.request_log import RequestLog
 from gateway.request_record import GatewayRecord
-from gateway.routing import Target
 from service.asgi import id_of, refuses_cache
 from service.deadlines import Expiring
 from service.exchange import Exchange
@@ -79,7 +78,7 @@ class DirectRequest:
         except Exception as error:
             return self._hand_over(error)
         if isinstance(found, RepeatedAnswer):
-            self._send(found.target, "hit", found.lines, found.content)
+            self._send(found.model, found.version, "hit", found.lines, found.content)
         elif isinstance(found, Answer):
             self._respond(found)
         elif found is not None:
@@ -97,7 +96,7 @@ class DirectRequest:
             return None
         cacheable, began = not refuses_cache(headers), monotonic()
         if cacheable and (repeated := endpoint.repeated.find(self._asked)) is not None:
-            endpoint.gateway.count_hit(repeated.target, began)
+            endpoint.gateway.count_hit(repeated.model, repeated.version, began)
             return repeated
         question = self._question = endpoint.decode(exchange.params, headers, exchange.body)
         if question.wait:
@@ -186,13 +185,13 @@ class DirectRequest:
         except Exception as error:
             return self._hand_over(error)
         lines = b"".join([b"%b: %b\r\n" % pair for pair in described])
-        self._send(self._target, answer.cache, lines, content)
+        self._send(response.model, response.version, answer.cache, lines, content)
         self._endpoint.repeated.keep(self._asked, self._question, self._target, answer, (lines, content))
 
-    def _send(self, target: Target, cache: CacheStatus, lines: bytes, content: bytes) -> None:
+    def _send(self, model: str, version: str, cache: CacheStatus, lines: bytes, content: bytes) -> None:
         told = names.CACHE_STATUS, cache.encode(), names.REQUEST_ID, self._id
         self._exchange.respond(200, lines + b"%b: %b\r\n%b: %b\r\n" % told, content)
-        self._keep(target.model, target.version, cache)
+        self._keep(model, version, cache)
 
     def _hand_over(self, outcome: Answer | Exception | None = None) -> None:
         begun = Begun(self._exchange.started, self._id, self._question, outcome)

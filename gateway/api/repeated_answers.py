@@ -25,8 +25,10 @@ _OVERHEAD: Final = 1024  # of an entry's objects, roughly
 class RepeatedAnswer:
     """What a request led to, and its answer."""
 
+    model: str
+    version: str
+    digest: str
     asked_version: str | None
-    target: Target
     key: bytes
     value: bytes
     lines: bytes
@@ -50,13 +52,12 @@ class RepeatedAnswers:
         """The answer, where nothing that it depends on has changed since."""
         if (found := self._answers.get(asked)) is None:
             return None
-        before = found.target
-        route = self._membership.table.models.get(before.model)
+        route = self._membership.table.models.get(found.model)
         target = None if route is None else route.fixed(found.asked_version)
         if (
             target is None
-            or target.version != before.version
-            or target.digest != before.digest
+            or target.version != found.version
+            or target.digest != found.digest
             or target.refusals
             or not (target.replicas and target.cache_ttl_s and self._cache.still_has(found.key, found.value))
         ):
@@ -71,7 +72,7 @@ class RepeatedAnswers:
             return
         if (before := self._answers.pop(asked, None)) is not None:
             self._bytes -= before.size(asked)
-        kept = RepeatedAnswer(question.version, target, *answer.cached, *rendered)
+        kept = RepeatedAnswer(target.model, target.version, target.digest, question.version, *answer.cached, *rendered)
         if kept.size(asked) > self._limit:
             return
         self._answers[asked] = kept

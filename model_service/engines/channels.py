@@ -50,7 +50,6 @@ async def _until_readable(loop: asyncio.AbstractEventLoop, channel: socket.socke
     readable = loop.create_future()
 
     def tell() -> None:
-        loop.remove_reader(channel)
         if not readable.done():
             readable.set_result(None)
 

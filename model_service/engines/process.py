@@ -40,8 +40,8 @@ class _Child(ChildProcess):
     def __init__(self, manifest: Manifest, folder: Path, threads: int, output_bytes: int) -> None:
         arguments = ("--folder", str(folder), "--threads", str(threads), "--output-bytes", str(output_bytes))
         super().__init__("model_service.engines.child", arguments, sockets=1 + manifest.engine.instances)
-        self._control, *channels = self.sockets
-        self.idle = deque(enumerate(channels))  # runs may be in several threads
+        self._control, *others = self.sockets
+        self.idle = deque(enumerate(others))  # runs may be in several threads
 
     def stop(self, run: int, channel: int) -> None:
         """Ask the process to end a run."""

@@ -1,6 +1,7 @@
-"""What several test modules here ask for: a worker over fakes."""
+"""What several test modules here ask for: a worker over fakes, the ends of a channel."""
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,12 @@ async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
     yield worker
     worker.gate.set()
     await worker.reconciler.close()
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A worker's and an engine's end of a channel."""
+    pair = socket.socketpair()
+    yield pair
+    for end in pair:
+        end.close()

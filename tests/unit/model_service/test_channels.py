@@ -19,14 +19,6 @@ LARGER: Arrays = {"x": np.arange(LARGE, dtype=np.float64)}  # than a socket's bu
 
 
 @pytest.fixture
-def channel() -> Iterator[tuple[socket.socket, socket.socket]]:
-    pair = socket.socketpair()
-    yield pair
-    for end in pair:
-        end.close()
-
-
-@pytest.fixture
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(1) as pool:
         yield pool
@@ -35,9 +27,9 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 @pytest.mark.parametrize("inputs", [SMALL, LARGER], ids=["small", "large"])
 @pytest.mark.parametrize("outputs", [SMALL, LARGER], ids=["small", "large"])
 async def test_a_run_gets_its_answer_whatever_its_size(
-    channel: tuple[socket.socket, socket.socket], threads: ThreadPoolExecutor, inputs: Arrays, outputs: Arrays
+    ends: tuple[socket.socket, socket.socket], threads: ThreadPoolExecutor, inputs: Arrays, outputs: Arrays
 ) -> None:
-    ours, theirs = channel
+    ours, theirs = ends
     for run in range(2):  # the one leaves the channel as the other needs it
 
         def answer() -> None:
@@ -54,9 +46,9 @@ async def test_a_run_gets_its_answer_whatever_its_size(
 
 
 async def test_a_part_of_an_answer_holds_up_nobody(
-    channel: tuple[socket.socket, socket.socket], threads: ThreadPoolExecutor
+    ends: tuple[socket.socket, socket.socket], threads: ThreadPoolExecutor
 ) -> None:
-    ours, theirs = channel
+    ours, theirs = ends
     frame = b"".join(pack(1, None, SMALL)[0])
     going_on = Event()
 
@@ -79,9 +71,9 @@ async def test_a_part_of_an_answer_holds_up_nobody(
 
 @pytest.mark.parametrize("said", [b"", b"half a head"], ids=["nothing", "half a head"])
 async def test_a_process_that_says_less_than_a_head_is_gone(
-    channel: tuple[socket.socket, socket.socket], threads: ThreadPoolExecutor, said: bytes
+    ends: tuple[socket.socket, socket.socket], threads: ThreadPoolExecutor, said: bytes
 ) -> None:
-    ours, theirs = channel
+    ours, theirs = ends
     theirs.sendall(said)
     if not said:
         theirs.close()

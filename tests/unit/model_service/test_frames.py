@@ -1,5 +1,4 @@
 import socket
-from collections.abc import Iterator
 from threading import Thread
 
 import numpy as np
@@ -19,14 +18,6 @@ ARRAYS: dict[str, Arrays] = {
     "more than a socket's buffer": {"x": np.arange(1 << 20, dtype=np.float64), "y": np.arange(5, dtype=np.uint16)},
     "more parts than a system call takes": {str(n): np.array([n] * (n % 5), np.int16) for n in range(300)},
 }
-
-
-@pytest.fixture
-def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
-    pair = socket.socketpair()
-    yield pair
-    for end in pair:
-        end.close()
 
 
 @pytest.mark.parametrize("what", ARRAYS)
