@@ -6,7 +6,7 @@ from typing import Any
 from model_service.call import Call
 from model_service.engines.base import EngineCrashed, EngineLost, OutputsTooLarge
 from model_service.engines.cancel import CancelToken
-from model_service.queue import Entry
+from model_service.entry import Entry
 from model_service.tasks.base import Item
 from wire.errors import EngineFailed, ModelNotReady, ServingError, Suspect, TooLarge
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from model_service.call import Call
-from model_service.queue import Entry
+from model_service.entry import Entry
 from model_service.tasks.base import Ran
 from wire.errors import ServingError
 from wire.spans import Attributes, Span

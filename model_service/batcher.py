@@ -10,7 +10,8 @@ from typing import Any
 from model_service.batch import Batch, Run, run_batch
 from model_service.batch_spans import record_batch, record_dropped
 from model_service.call import Call
-from model_service.queue import Entry, Queue
+from model_service.entry import Entry
+from model_service.queue import Queue
 from model_service.statistics import Statistics
 from model_service.tasks.base import Item
 from storage.manifest import Batching

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from model_service.queue import Entry
+from model_service.entry import Entry
 from model_service.tasks.base import Item
 from wire.errors import DeadlineExceeded, ServingError
 from wire.spans import Span

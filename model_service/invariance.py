@@ -9,8 +9,9 @@ import numpy as np
 
 from model_service import golden
 from model_service.engines.base import Array, Arrays, Engine, EngineError, OutOfMemory
+from model_service.entry import Entry
 from model_service.probes import ROWS, probes, texts
-from model_service.queue import Entry, Queue
+from model_service.queue import Queue
 from model_service.tasks.base import Item, Task
 from storage.manifest import Manifest
 from wire.errors import ServingError

@@ -1,4 +1,3 @@
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -6,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_service.queue import FREE_PADDING, PADDING, Entry, Queue
+from model_service.entry import Entry
+from model_service.queue import Queue
 from model_service.tasks.base import Item
+from model_service.window import FREE_PADDING, PADDING
 from storage.manifest import Batching
 
 Waiting = Queue[int]
@@ -89,21 +90,17 @@ def test_a_batch_is_of_one_group_and_by_length(items: list[Item], limits: Batchi
         assert lengths(batch) == sorted(lengths(batch))
 
 
-@given(st.lists(ITEMS, min_size=1, max_size=40), LIMITS)
-def test_nobody_who_is_nearer_in_length_is_left_behind(items: list[Item], limits: Batching) -> None:
-    waiting = queue(items, limits)
-    oldest = waiting.first
-    taken = {entry.owner for entry in take(waiting)}
-    away: dict[bool, list[int]] = defaultdict(list)
-    for owner, item in enumerate(items):
-        if item.group == oldest.item.group:
-            away[owner in taken].append(abs(item.length - oldest.item.length))
-    assert not away[False] or max(away[True]) <= min(away[False])
+@pytest.mark.parametrize(("waits", "batch"), [([300], [1, 5]), ([300, 400], [1])])
+def test_a_long_queue_is_chosen_from_among_those_that_have_waited(waits: list[int], batch: list[int]) -> None:
+    waiting = queue(texts(100, 200, *waits), Batching(max_rows=2, max_tokens=0))
+    assert [entry.owner for entry in take(waiting)] == [0]
+    waiting.add(Entry(Item({}, 1, 200), 5, 0, 0.0))
+    assert [entry.owner for entry in take(waiting)] == batch
 
 
-def test_those_of_the_nearest_length_go_first() -> None:
-    waiting = queue(texts(100, 10, 101, 11, 99), Batching(max_rows=3, max_tokens=0))
-    assert [lengths(batch) for batch in batches(waiting)] == [[99, 100, 101], [10, 11]]
+def test_the_order_of_arrival_decides_where_all_are_of_one_length() -> None:
+    waiting = queue(texts(*[10] * 9), Batching(max_rows=2, max_tokens=0))
+    assert [[entry.owner for entry in batch] for batch in batches(waiting)] == [[0, 1], [2, 3], [4, 5], [6, 7], [8]]
 
 
 def test_a_batch_is_filled_to_its_limit() -> None:
