@@ -5,6 +5,9 @@ A client of our own because this hop is paid by every request: a general one cos
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
+from math import inf
+from operator import attrgetter
 from time import monotonic
 from typing import Final
 
@@ -13,10 +16,13 @@ from service.budget import Budget
 from service.http_client import ClientConnection, ConnectionFailed, NotConnected, Reply, ReplyLimits, Stalled
 from service.offload import LARGE
 from service.turns import AT_ONCE, in_turns
+from wire.tensors import Data
 
 CONNECT_TIMEOUT_S = 1.0
 IDLE_LIMIT = 256  # connections kept open to each replica
 LOOK_S: Final = 0.02  # between two looks at who has been silent for too long
+
+_due = attrgetter("due")
 
 
 class WorkerClient:
@@ -30,6 +36,7 @@ class WorkerClient:
         self._idle: dict[str, list[ClientConnection]] = {}
         self._busy: defaultdict[str, set[ClientConnection]] = defaultdict(set)
         self._limited = 0  # requests under way that have a limit
+        self._earliest = inf  # of those, none is due before
         self._look: asyncio.TimerHandle | None = None
 
     async def request(
@@ -38,10 +45,11 @@ class WorkerClient:
         method: bytes,
         path: bytes,
         headers: bytes = b"",
-        body: bytes = b"",
+        parts: Sequence[Data] = (),
         limit_s: float | None = None,
     ) -> Reply:
-        """The replica's answer, whatever its status. `headers` are whole lines, each with its line end.
+        """The replica's answer, whatever its status. `headers` are whole lines, each with its line end; `parts` are
+        those of the body.
 
         Raises ConnectionFailed, and Stalled where no answer has come after `limit_s`; TooLarge, Overloaded for an
         answer over the limits. When the caller is cancelled the connection is closed, by which the worker learns that
@@ -49,8 +57,9 @@ class WorkerClient:
         """
         idle = self._idle.setdefault(replica.url, [])
         connection = idle.pop() if idle else await self._connect(replica)
+        size = sum(map(len, parts))
         head = b"%b %b HTTP/1.1\r\nhost: %b\r\ncontent-length: %d\r\n%b\r\n" % (
-            method, path, replica.host.encode(), len(body), headers,
+            method, path, replica.host.encode(), size, headers,
         )  # fmt: skip
         busy = self._busy[replica.url]
         busy.add(connection)
@@ -58,7 +67,7 @@ class WorkerClient:
             self._limit(connection, limit_s)
         try:
             # Joined where that saves a system call, and not where it would copy for long.
-            reply = await connection.exchange(head + body if len(body) < LARGE else (head, body))
+            reply = await connection.exchange(b"".join((head, *parts)) if size < LARGE else (head, *parts))
         except BaseException:
             connection.close()
             raise
@@ -102,15 +111,20 @@ class WorkerClient:
     def _limit(self, connection: ClientConnection, seconds: float) -> None:
         # One timer for all, as hardly any limit is ever reached.
         connection.due = monotonic() + seconds
+        self._earliest = min(self._earliest, connection.due)
         self._limited += 1
         if self._look is None:
             self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_for_stalled)
 
     def _look_for_stalled(self) -> None:
         now = monotonic()
-        stalled = [c for connections in self._busy.values() for c in connections if c.due is not None and c.due <= now]
-        for connection in stalled[:AT_ONCE]:  # the others at the next look
-            connection.fail(Stalled("no answer in the time that this model takes"))
+        if now >= self._earliest:
+            limited = [c for connections in self._busy.values() for c in connections if c.due is not None]
+            limited.sort(key=_due)
+            stalled = [c for c in limited[:AT_ONCE] if _due(c) <= now]  # the others at the next look
+            self._earliest = min(map(_due, limited[len(stalled) :]), default=inf)
+            for connection in stalled:
+                connection.fail(Stalled("no answer in the time that this model takes"))
         self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_for_stalled) if self._limited else None
 
     async def _connect(self, replica: Replica) -> ClientConnection:

@@ -7,6 +7,7 @@ for, as it may be starting the engine anew.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
@@ -22,7 +23,7 @@ from service.http_client import ConnectionFailed, NotConnected, Reply, Stalled
 from service.offload import run_in_thread_if_large
 from service.tracing import MODEL, STATUS_CODE, UNTRACED, VERSION, Tracer, step
 from wire import headers
-from wire.codec import decode_response, encode_request
+from wire.codec import decode_response, encode_request_parts
 from wire.errors import (
     CrashingInput,
     DeadlineExceeded,
@@ -35,7 +36,7 @@ from wire.messages import InferRequest, InferResponse
 from wire.refusals import REFUSED_S, fingerprint
 from wire.spans import Span
 from wire.status import from_wire
-from wire.tensors import size_of
+from wire.tensors import Data
 
 # Errors by which a worker speaks of itself and not of the request. Suspect: the engine died, and this worker cannot
 # run the request apart from others to see whether that was the request's fault.
@@ -76,8 +77,7 @@ class Workers:
             return await self._balance(target, request, span)
 
     async def _balance(self, target: Target, request: InferRequest, span: Span | None) -> InferResponse:
-        size = size_of(request.inputs)
-        body, json_length = await run_in_thread_if_large(size, encode_request, request)
+        parts = encode_request_parts(request)
         pace = self._paces[target.digest]
         attempts = Attempts(target.replicas, 1 if self._upstream else ATTEMPTS)
         while True:
@@ -89,14 +89,14 @@ class Workers:
                 # An inference changes nothing, so asking twice is safe however far the first attempt got.
                 limit_s = self._limit_s(pace, request, replica, attempts)
                 own_limit_s = None if self._upstream else limit_s  # a load balancer keeps it, and asks another worker
-                lines = self._lines(json_length, request, limit_s)
+                lines = self._lines(len(parts[0]), request, limit_s)
                 began = monotonic()
                 if span is None:
                     lines += request.trace_headers or self._tracer.unrecorded_headers()
-                    reply = await self._client.request(replica, b"POST", target.path, lines, body, own_limit_s)
+                    reply = await self._client.request(replica, b"POST", target.path, lines, parts, own_limit_s)
                 else:
                     resent = len(attempts.tried) - 1
-                    reply = await self._request_traced(span, resent, replica, target, lines, body, own_limit_s)
+                    reply = await self._request_traced(span, resent, replica, target, lines, parts, own_limit_s)
             except ConnectionFailed as error:
                 failure = error
             else:
@@ -148,7 +148,7 @@ class Workers:
         replica: Replica,
         target: Target,
         lines: bytes,
-        body: bytes,
+        parts: Sequence[Data],
         limit_s: float | None,
     ) -> Reply:
         attributes: dict[str, str | int] = {
@@ -160,7 +160,7 @@ class Workers:
         if attempt:
             attributes["http.request.resend_count"] = attempt
         with step(balance, "POST", attributes, kind="client") as span:
-            reply = await self._client.request(replica, b"POST", target.path, lines + span.headers, body, limit_s)
+            reply = await self._client.request(replica, b"POST", target.path, lines + span.headers, parts, limit_s)
             span.set({STATUS_CODE: reply.status})
             if reply.status >= 400:
                 span.fail(str(reply.status))

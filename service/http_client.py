@@ -11,6 +11,7 @@ from service.budget import Budget, LastingShare
 from service.offload import LARGE
 from wire.errors import ServingError, TooLarge
 from wire.headers import CONTENT_LENGTH
+from wire.tensors import Data
 
 
 class ConnectionFailed(Exception):
@@ -63,8 +64,8 @@ class ClientConnection(asyncio.Protocol):
         self._dropped = dropped
         self._waiter: asyncio.Future[Reply] | None = None
 
-    async def exchange(self, request: bytes | tuple[bytes, bytes]) -> Reply:
-        """Send `request`, whole or in two parts, and wait for its answer.
+    async def exchange(self, request: bytes | tuple[Data, ...]) -> Reply:
+        """Send `request`, whole or in parts, and wait for its answer.
 
         Raises ConnectionFailed; TooLarge, Overloaded.
         """

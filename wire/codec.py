@@ -15,7 +15,7 @@ from wire.json_body import DEFAULT, JsonLimits, check_answer, read_json
 from wire.messages import InferRequest, InferResponse, RequestedOutput
 from wire.parameters import refuse, significant, take_flag, take_timeout
 from wire.quote import quote
-from wire.tensors import Tensor, check_datatype, check_shape, from_binary, from_json, to_json
+from wire.tensors import Data, Tensor, check_datatype, check_shape, from_binary, from_json, to_json
 
 # Far above what graphs have, and below what would cost anything.
 MAX_TENSORS: Final = 1024
@@ -23,6 +23,8 @@ MAX_NAME: Final = 1024  # characters
 MAX_PARAMETERS: Final = 64 << 10  # bytes of them as JSON: they travel to the worker, and into the cache's key
 # What to do about an answer that JSON may not hold.
 OTHERWISE: Final = 'ask for it in binary ("binary_data_output": true), or for fewer rows at a time'
+
+SHARED_BYTES: Final = 64 << 10  # tensors that are larger are views of the body that they came in
 
 _NOTHING: Final = memoryview(b"")
 
@@ -48,7 +50,9 @@ def decode_request(
         raise InvalidInput(f"id must be a string of at most {MAX_NAME} characters")
     # To search the bytes is cheaper than to look at the type of every number. A text or a name that holds one of the
     # words costs no more than that look.
-    booleans = isinstance(body, memoryview) or b"true" in body or b"false" in body
+    text = body if json_length is None else memoryview(body)[:json_length]
+    text = text.tobytes() if isinstance(text, memoryview) else text
+    booleans = b"true" in text or b"false" in text
     inputs = _tensors(head.get("inputs"), "inputs", blobs, limits, booleans)
     if not inputs:
         raise InvalidInput("inputs must name at least one tensor")
@@ -84,6 +88,12 @@ def _check_parameters(parameters: dict[str, Any]) -> None:
 
 def encode_request(request: InferRequest) -> tuple[bytes, int]:
     """A body with every tensor in binary, asking for binary outputs, and the length of its JSON."""
+    head, *blobs = encode_request_parts(request)
+    return b"".join((head, *blobs)), len(head)
+
+
+def encode_request_parts(request: InferRequest) -> list[Data]:
+    """The same in parts, without a copy of the tensors: the JSON, then the data of each."""
     head: dict[str, Any] = {
         "inputs": [_binary_head(tensor) for tensor in request.inputs],
         "parameters": {**request.parameters, "binary_data_output": True},
@@ -92,7 +102,7 @@ def encode_request(request: InferRequest) -> tuple[bytes, int]:
         head["id"] = request.id
     if request.outputs:
         head["outputs"] = [{"name": output.name, "parameters": {"binary_data": True}} for output in request.outputs]
-    return _join(head, [tensor.data for tensor in request.inputs])
+    return [orjson.dumps(head), *[tensor.data for tensor in request.inputs]]
 
 
 def encode_response(
@@ -104,7 +114,7 @@ def encode_response(
     """
     wanted = {output.name: output.binary for output in request.outputs if output.binary is not None}
     outputs: list[dict[str, Any]] = []
-    blobs: list[bytes] = []
+    blobs: list[Data] = []
     values = text = 0
     for tensor in response.outputs:
         if wanted.get(tensor.name, request.binary_output):
@@ -145,11 +155,11 @@ def _split(body: Body, json_length: int | None, limits: JsonLimits | None) -> tu
         raise InvalidInput(
             "raw binary requests are not offered: send JSON that describes the tensors before their bytes"
         )
-    view = memoryview(body)
+    view = memoryview(body).toreadonly()
     return read_json(view[:json_length], limits, "the request"), view[json_length:]
 
 
-def _join(head: dict[str, Any], blobs: list[bytes]) -> tuple[bytes, int]:
+def _join(head: dict[str, Any], blobs: list[Data]) -> tuple[bytes, int]:
     text = orjson.dumps(head)
     return b"".join((text, *blobs)), len(text)
 
@@ -182,7 +192,9 @@ def _tensors(
         # Each element of BYTES becomes an object, as each value of JSON does.
         if limits is not None and datatype == "BYTES" and prod(shape) > limits.values:
             raise TooLarge(f"tensor '{name}' has {prod(shape)} elements, BYTES may have {limits.values}")
-        tensors.append(from_binary(name, datatype, shape, bytes(blobs[at : at + size])))
+        data = blobs[at : at + size]
+        # A copy lets the body go, and costs nothing where it is small.
+        tensors.append(from_binary(name, datatype, shape, data if size > SHARED_BYTES else bytes(data)))
         at += size
     if at != len(blobs):
         raise InvalidInput(f"{len(blobs) - at} bytes stand behind the last tensor")

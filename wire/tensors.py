@@ -17,6 +17,9 @@ MAX_ELEMENTS: Final = 2**63 - 1
 _NAMES: Final[dict[type, str]] = {str: "a string", bool: "true or false"}
 
 
+Data = bytes | memoryview  # a view is of bytes, and into a body that nobody changes
+
+
 @dataclass(slots=True)
 class Tensor:
     """`data` holds `prod(shape)` elements: of fixed size, or, for BYTES, each a `<u32 length><bytes>`."""
@@ -24,7 +27,7 @@ class Tensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: bytes
+    data: Data
 
     @property
     def rows(self) -> int:
@@ -41,7 +44,7 @@ def size_of(tensors: Iterable[Tensor]) -> int:
     return sum([len(tensor.data) for tensor in tensors])
 
 
-def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: bytes) -> Tensor:
+def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: Data) -> Tensor:
     """Check `data` against the datatype and the shape.
 
     Raises InvalidInput when it is too long, too short or, for BYTES, when the lengths inside lie.
@@ -98,7 +101,7 @@ def join_bytes(elements: Iterable[bytes]) -> bytes:
     return b"".join(chain.from_iterable((struct.pack("<I", len(e)), e) for e in elements))
 
 
-def split_bytes(data: bytes, count: int, name: str) -> list[bytes]:
+def split_bytes(data: Data, count: int, name: str) -> list[bytes]:
     """The inverse of `join_bytes`. Raises InvalidInput unless exactly `count` elements fill `data`."""
     elements: list[bytes] = []
     at, end = 0, len(data)
@@ -109,7 +112,7 @@ def split_bytes(data: bytes, count: int, name: str) -> list[bytes]:
         at = start + int.from_bytes(data[at:start], "little")
         if at > end:
             break
-        elements.append(data[start:at])
+        elements.append(bytes(data[start:at]))
     if at != end or len(elements) != count:
         raise InvalidInput(f"tensor '{name}': its bytes are not {count} elements of <u32 length><bytes>")
     return elements

@@ -168,8 +168,7 @@ class InferenceEndpoint:
         size = len(body)
         share.reserve(2 * size)
         question = await run_in_thread_if_large(size, self.decode, scope["path_params"], headers, body)
-        # The tensors, and the same once more on their way to a worker.
-        share.reserve(2 * size_of(question.request.inputs))
+        share.reserve(size_of(question.request.inputs))
         return question
 
     async def _answer(self, question: Question, no_cache: bool) -> Answer:

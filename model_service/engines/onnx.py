@@ -156,8 +156,9 @@ def _spec(argument: Any) -> TensorSpec:
 
 
 def _to_runtime(array: Array) -> Array:
-    # The runtime's strings are UTF-8: of `bytes` it would take the repr.
-    return _each(bytes.decode, array) if array.dtype == np.object_ else array
+    if array.dtype == np.object_:  # the runtime's strings are UTF-8: of `bytes` it would take the repr
+        return _each(bytes.decode, array)
+    return np.require(array, requirements="A")  # a tensor may begin anywhere in the body that it came in
 
 
 def _from_runtime(array: Array) -> Array:

@@ -38,5 +38,6 @@ def vectors_of(tensor: Tensor) -> list["array[float]"]:
     """The rows of an FP32 tensor of shape [n, dim]. Raises EngineFailed where it is none."""
     if tensor.datatype != "FP32" or len(tensor.shape) != 2:
         raise EngineFailed(f"the model answered {tensor.datatype} of shape {list(tensor.shape)}, not vectors")
-    size = 4 * tensor.shape[1]
-    return [array("f", tensor.data[at : at + size]) for at in range(0, len(tensor.data), size)]
+    values = array("f")
+    values.frombytes(tensor.data)
+    return [values[at : at + tensor.shape[1]] for at in range(0, len(values), tensor.shape[1])]

@@ -25,7 +25,9 @@ async def echo(reader: StreamReader, writer: StreamWriter) -> None:
 async def test_answers_come_back_whole_and_to_whom_they_belong(start: Start) -> None:
     client, replica = WorkerClient(), Replica.at(await start(echo))
     bodies = [bytes([n]) * (n * 10_000) for n in range(20)]
-    replies = await asyncio.gather(*(client.request(replica, b"POST", b"/", b"", body) for body in bodies))
+    replies = await asyncio.gather(
+        *(client.request(replica, b"POST", b"/", b"", [body[:7], memoryview(body)[7:]]) for body in bodies)
+    )
     assert [reply.body for reply in replies] == bodies
     assert {reply.status for reply in replies} == {200}
     assert replies[0].headers[b"x-name"] == b"v"
@@ -42,7 +44,7 @@ async def test_connections_are_kept_and_used_again(start: Start) -> None:
 
     client, replica = WorkerClient(), Replica.at(await start(serve))
     for _ in range(5):
-        await client.request(replica, b"POST", b"/", b"", b"x")
+        await client.request(replica, b"POST", b"/", b"", [b"x"])
     assert connections == 1
     client.close()
 
@@ -92,7 +94,7 @@ async def test_a_kept_connection_that_the_worker_closed_is_not_used(start: Start
     client, replica = WorkerClient(), Replica.at(await start(serve))
     for body in (b"1", b"2"):
         closed.clear()
-        assert (await client.request(replica, b"POST", b"/", b"", body)).body == body
+        assert (await client.request(replica, b"POST", b"/", b"", [body])).body == body
         await closed.wait()
         await asyncio.sleep(0.05)  # until the loop has read the end of the stream
 

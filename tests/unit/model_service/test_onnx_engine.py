@@ -59,6 +59,12 @@ def test_read_only_and_strided_arrays_run(identity: Path) -> None:
     np.testing.assert_array_equal(engine(identity).run({"x": x})["y"], x)
 
 
+def test_an_array_that_begins_at_an_odd_address_runs(identity: Path) -> None:
+    odd = np.frombuffer(b"\0" + np.arange(6, dtype=np.float32).tobytes(), np.float32, 6, 1).reshape(3, 2)
+    assert not odd.flags.aligned
+    np.testing.assert_array_equal(engine(identity).run({"x": odd})["y"], odd)
+
+
 def test_bytes_go_through_the_graph_s_strings_unchanged(tmp_path: Path) -> None:
     x = objects("naïve 😀".encode(), b"", b"zero \0 inside\0")
     y = engine(save_identity(tmp_path / "model.onnx", TensorProto.STRING, ["n"])).run({"x": x})["y"]

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from wire.codec import (
     MAX_TENSORS,
+    SHARED_BYTES,
     decode_request,
     decode_response,
     encode_request,
+    encode_request_parts,
     encode_response,
 )
 from wire.errors import InvalidInput, TooLarge
@@ -43,6 +45,24 @@ def test_json_and_binary_inputs_mix_in_the_order_of_the_json() -> None:
     assert a.data == b"\x01\x02"
     assert x == from_json("x", "INT32", (2,), [1, 2])
     assert b.elements() == [b"hi"]
+
+
+@pytest.mark.parametrize("size", [SHARED_BYTES, SHARED_BYTES + 1])
+def test_a_large_tensor_is_not_copied_on_its_way_and_lets_nobody_change_the_body(size: int) -> None:
+    entry = {"name": "x", "datatype": "UINT8", "shape": [size], "parameters": {"binary_data_size": size}}
+    text, blob = orjson.dumps({"inputs": [entry]}), bytes(range(256)) * (size // 256 + 1)
+    body = bytearray(text + blob[:size])
+    request = decode_request(body, len(text), "m", None)
+    head, data = encode_request_parts(request)
+    assert data is request.inputs[0].data
+    assert data == blob[:size]
+    assert b"".join((head, data)) == encode_request(request)[0]
+    if size <= SHARED_BYTES:
+        assert isinstance(data, bytes)
+    else:
+        assert isinstance(data, memoryview)
+        assert data.obj is body
+        assert data.readonly
 
 
 def test_a_request_survives_the_hop_to_a_worker() -> None:

@@ -1,5 +1,6 @@
 """A task is the same word in three rooms: its contract, the worker's module and the training backend's tasks."""
 
+import struct
 from pathlib import Path
 from subprocess import run
 from sys import executable
@@ -15,6 +16,8 @@ from wire.errors import InvalidInput
 from wire.tasks.contract import Contract
 from wire.tasks.parameter import Choice, Count, Flag, Name
 from wire.tasks.table import TASKS, task_named
+from wire.tasks.vectors import vectors_of
+from wire.tensors import Tensor
 
 ROOT = Path(__file__).parents[3]
 every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -31,6 +34,13 @@ def test_every_contract_is_served_by_the_worker_s_module_of_its_name(task: Contr
 def test_a_worker_of_tensors_does_without_the_memory_of_tokenizers() -> None:
     script = "import sys, model_service.tasks.open as o; o.module_of('tensors'); print('tokenizers' in sys.modules)"
     assert run([executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_vectors_are_read_from_bytes_and_from_a_view_of_a_body_alike() -> None:
+    data = struct.pack("<6f", *range(6))
+    for held in (data, memoryview(b"{}" + data)[2:]):
+        rows = vectors_of(Tensor("vectors", "FP32", (2, 3), held))
+        assert [row.tolist() for row in rows] == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_every_task_that_is_trained_is_served_by_a_contract() -> None:
