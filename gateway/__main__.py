@@ -32,7 +32,7 @@ def main() -> None:
     limits = ConnectionLimits(per_address=settings.connections_per_address or None, proxies=settings.proxies)
     config = server.config(app, settings.host, settings.port, drain_s=DRAIN_S - int(IDLE_S), limits=limits)
     gateway = GatewayServer(config, components.membership, settings.start_timeout_s, shared, settings.accept_after_s)
-    server.leave_start_up_alone()
+    server.tame_garbage_collection()
     log.info("gateway on %s", server.url_of(listening))
     with suppress(KeyboardInterrupt):
         gateway.run(sockets=[listening])

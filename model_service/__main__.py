@@ -77,7 +77,7 @@ async def serve(settings: WorkerSettings, storage: StorageSettings, tracer: Trac
     app = create_app(models, reconciler, settings, tracer)
     limits = ConnectionLimits(body_s=BODY_S)
     config = server.config(app, settings.host, port, drain_s=settings.stop_timeout_s, limits=limits)
-    server.leave_start_up_alone()
+    server.tame_garbage_collection()
     log.info("worker on %s", url)
     try:
         await DrainingServer(config, reconciler, settings.drain_s).serve([listening])

@@ -3,13 +3,17 @@
 import gc
 import socket
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import uvicorn
 
 from service.connection import ClientProtocol
 from service.limits import ConnectionLimits, Watch, raise_file_limit
 from service.turns import Breath
+
+# New containers until the youngest are collected, how often that is until the next older ones are, and how often these
+# are until all are. Requests leave no garbage of this kind: a million containers are far apart, and 100 MB or so.
+_COLLECT_AFTER: Final = (1000, 5, 200)
 
 
 class Server(uvicorn.Server):
@@ -40,14 +44,15 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def leave_start_up_alone() -> None:
-    """Exclude what exists now from garbage collection.
+def tame_garbage_collection() -> None:
+    """Exclude what exists now from garbage collection, and have the rest collected in small parts.
 
     To be called once the application is made: a full collection over all that was imported would stop every request
-    for 40 ms.
+    for 40 ms, and one over what a thousand requests in flight are made of for 140.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def config(app: Any, host: str, port: int, *, drain_s: int, limits: ConnectionLimits | None = None) -> uvicorn.Config:
