@@ -29,14 +29,19 @@ def envoy(data: DataFolder, port: int, workers: Sequence[int]) -> Process:
 
 def configuration(port: int, admin_port: int, workers: Sequence[int]) -> str:
     """deploy/envoy/envoy.yaml for these ports of 127.0.0.1."""
+    return on_loopback(next(path for path in _PLACES if path.exists()), port, admin_port, workers)
+
+
+def on_loopback(path: Path, port: int, admin_port: int, upstreams: Sequence[int]) -> str:
+    """A configuration of one listener and one cluster, for these ports of 127.0.0.1."""
     import yaml
 
-    config: Any = yaml.safe_load(next(path for path in _PLACES if path.exists()).read_text())
+    config: Any = yaml.safe_load(path.read_text())
     config["admin"]["address"]["socket_address"]["port_value"] = admin_port
     (listener,), (cluster,) = config["static_resources"]["listeners"], config["static_resources"]["clusters"]
     listener["address"] = _address(port)
     (endpoints,) = cluster["load_assignment"]["endpoints"]
-    endpoints["lb_endpoints"] = [{"endpoint": {"address": _address(worker)}} for worker in workers]
+    endpoints["lb_endpoints"] = [{"endpoint": {"address": _address(worker)}} for worker in upstreams]
     text: str = yaml.safe_dump(config, sort_keys=False)
     return text
 

@@ -4,7 +4,20 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from loadtests import cache_hits, envoy_rate, hop, memory, minilm, overhead, registry_polls, tracing
+from loadtests import (
+    cache_hits,
+    envoy_rate,
+    envoys,
+    gateways,
+    hop,
+    large,
+    memory,
+    minilm,
+    overhead,
+    overload,
+    registry_polls,
+    tracing,
+)
 from loadtests.report import render
 from loadtests.results import Result, write
 
@@ -13,9 +26,13 @@ BENCHMARKS: Final[dict[str, Callable[[], Result]]] = {
     "cache_hits": cache_hits.measure,
     "minilm": minilm.measure,
     "hop": hop.measure,
+    "large": large.measure,
+    "overload": overload.measure,
     "memory": memory.measure,
     "tracing": tracing.measure,
     "envoy_rate": envoy_rate.measure,
+    "envoys": envoys.measure,
+    "gateways": gateways.measure,
     "registry_polls": registry_polls.measure,
 }
 

@@ -7,7 +7,7 @@ other. What counts is the ratio within a round: the machine's moods befall both.
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Final, TypedDict
+from typing import Final
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from loadtests.payloads import items, oip
 from loadtests.processes import ROOT, generate
 from loadtests.report import render
 from loadtests.results import Figure, figure, result, write
-from loadtests.spec import Report, Spec
+from loadtests.spec import Spec, Turn
 from loadtests.trees import PACKAGES, Running, checked_out, running
 
 ROUNDS: Final = 15
@@ -24,13 +24,6 @@ LEAST: Final = 0.95
 RESAMPLES: Final = 10_000
 BODIES: Final = [oip("x").encode(item) for item in items("overhead")]
 UNCACHED: Final = {"cache-control": "no-cache"}
-
-
-class Turn(TypedDict):
-    """One load on one tree: what the clients saw, and microseconds of processor a request, by package."""
-
-    report: Report
-    spent_us: dict[str, float]
 
 
 Rounds = dict[str, dict[str, list[Turn]]]  # by load, and by tree: `base` and `head`

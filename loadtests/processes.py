@@ -13,6 +13,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
 
 from loadtests.spec import Report, Spec
 
@@ -107,3 +110,21 @@ def resident_mb(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError(f"process {pid} has no memory any more")
+
+
+def reset_high_water(pid: int) -> None:
+    """Let `high_water_mb` of that process count from now on."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def high_water_mb(pid: int) -> float:
+    """The most memory that was resident at a time, in MB of 2^20 bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def listener(url: str) -> psutil.Process:
+    """The process that listens where `url` says."""
+    port = urlsplit(url).port
+    listening = [one for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.pid is not None]
+    return psutil.Process(next(one.pid for one in listening if one.laddr and one.laddr.port == port))

@@ -43,5 +43,14 @@ class Report(TypedDict):
     cpu_share: float  # of one core, by the generator itself
     starved_share: float  # of the time it had something to do and no core, as others had them
     header_values: dict[str, int]
+    refused_p50_ms: float | None  # of the answers with 429 or 503
+    refused_p99_ms: float | None
     first_failure: str | None
     invalid: str | None
+
+
+class Turn(TypedDict):
+    """What the clients saw, and microseconds of processor a request, by what the processes are."""
+
+    report: Report
+    spent_us: dict[str, float]

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.models import minilm_folder, overhead_folder
+from loadtests.models import large_folder, minilm_folder, overhead_folder
 from loadtests.payloads import Dialect, Workload
 from loadtests.processes import free_port, process, wait_until_ready
 from loadtests.target import Target
 
 PEERS = Path(__file__).parent
 SERVED = PEERS / "served"
+_FOLDERS = {"overhead": overhead_folder, "minilm": minilm_folder, "large": large_folder}
 _VERSION = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
 
 
@@ -81,7 +82,7 @@ class Peer:
             words = {"bin": self.environment_folder / "bin", "port": port, "workload": workload, "scratch": scratch}
             environment = {
                 "MODEL": workload,
-                "MODEL_FOLDER": str(minilm_folder() if workload == "minilm" else overhead_folder()),
+                "MODEL_FOLDER": str(_FOLDERS[workload]()),
                 "PORT": str(port),
                 "SCRATCH": scratch,
                 "HOME": scratch,  # what a peer keeps between runs would make them differ

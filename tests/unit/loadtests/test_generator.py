@@ -153,6 +153,7 @@ async def test_refusals_are_counted_and_make_the_run_invalid() -> None:
     assert report["statuses"] == {"503": 4}
     assert report["first_failure"] == "503 busy"
     assert "4 requests failed" in str(report["invalid"])
+    assert 0 < cast(float, report["refused_p50_ms"]) <= cast(float, report["refused_p99_ms"])
 
 
 async def test_an_open_loop_counts_a_stall_against_every_request_that_it_delays() -> None:

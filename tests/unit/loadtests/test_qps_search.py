@@ -29,6 +29,8 @@ def report(mean_ms: float, *, lag_ms: float = 0.0, refused: int = 0, errors: int
         cpu_share=cpu_share,
         starved_share=0.0,
         header_values={},
+        refused_p50_ms=None,
+        refused_p99_ms=None,
         first_failure=None,
         invalid=None,
     )
