@@ -188,7 +188,7 @@ class LoadedModel:
     async def _run(self, items: Sequence[Item], cancel: CancelToken) -> Sequence[Any]:
         """One batch."""
         ran = Ran(monotonic())
-        size = _bytes_of(*[item.features for item in items])
+        size = _bytes_of(*[item.features for item in items]) if len(items) > 1 else 0  # one alone is not copied
         inputs = await run_in_if_large(self._threads, size, self._task.collate, items)
         ran.collated = monotonic()
         try:

@@ -24,7 +24,7 @@ from service.offload import LARGE, run_in_thread_if_large
 from service.request_record import RequestRecord
 from service.tracing import UNTRACED, Tracer
 from wire import headers as names
-from wire.codec import decode_request, encode_response
+from wire.codec import bytes_to_read, decode_request, encode_response
 from wire.errors import ClientGone, ModelNotReady, ServingError, TooLarge
 from wire.json_body import DEFAULT, JsonLimits
 from wire.messages import InferRequest, InferResponse
@@ -126,7 +126,7 @@ class Infer:
                 request, response = outcome
             else:
                 request = await run_in_thread_if_large(
-                    size, decode_request, body, length, loaded.name, None, deadline, limits.json
+                    bytes_to_read(body, length), decode_request, body, length, loaded.name, None, deadline, limits.json
                 )
                 del body  # the tensors hold what is in it
                 request.suspect = _is_suspect(headers)

@@ -77,6 +77,13 @@ def decode_request(
     )
 
 
+def bytes_to_read(body: Body, json_length: int | None) -> int:
+    """How many bytes of a request decoding looks at: tensors in binary are taken as they are, but for BYTES."""
+    if json_length is None or not 0 <= json_length <= len(body):
+        return len(body)
+    return len(body) if b"BYTES" in bytes(memoryview(body)[:json_length]) else json_length
+
+
 def _check_parameters(parameters: dict[str, Any]) -> None:
     try:
         size = len(orjson.dumps(parameters))

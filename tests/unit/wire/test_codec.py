@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from wire.codec import (
     MAX_TENSORS,
     SHARED_BYTES,
+    bytes_to_read,
     decode_request,
     decode_response,
     encode_request,
@@ -63,6 +64,20 @@ def test_a_large_tensor_is_not_copied_on_its_way_and_lets_nobody_change_the_body
         assert isinstance(data, memoryview)
         assert data.obj is body
         assert data.readonly
+
+
+@pytest.mark.parametrize("length", [None, -1, 10_000])
+def test_of_a_body_without_a_part_that_is_json_all_is_read(length: int | None) -> None:
+    assert bytes_to_read(b"{}" + bytes(100), length) == 102
+
+
+def test_of_tensors_in_binary_the_json_is_read_and_elements_of_bytes() -> None:
+    def head(datatype: str) -> bytes:
+        return orjson.dumps({"inputs": [{**X, "datatype": datatype, "parameters": {"binary_data_size": 100}}]})
+
+    numbers, texts = head("UINT8"), head("BYTES")
+    assert bytes_to_read(numbers + bytes(100), len(numbers)) == len(numbers)
+    assert bytes_to_read(bytearray(texts + bytes(100)), len(texts)) == len(texts) + 100
 
 
 def test_a_request_survives_the_hop_to_a_worker() -> None:
