@@ -55,5 +55,8 @@ def number_in(headers: Headers, name: bytes) -> int | None:
     if text is None:
         return None
     if not text.isdigit() or len(text) > _DIGITS:
-        raise InvalidInput(f"the header {name.decode()} must be a whole number, not {text.decode('latin-1')!r:.40}")
+        said = text.decode("latin-1")
+        raise InvalidInput(
+            f"the header {name.decode()} must be a whole number of {_DIGITS} digits at most, not {said!r:.40}"
+        )
     return int(text)

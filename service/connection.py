@@ -22,7 +22,9 @@ from wire import headers as names
 # So much is parsed at once: what stands behind a request that is being served waits as bytes.
 _SLICE: Final = 16 * 1024
 
-_LOOKED_AT: Final = frozenset({names.EXPECT, names.HOST, names.TRANSFER_ENCODING})
+_LOOKED_AT: Final = frozenset(
+    {names.EXPECT, names.HOST, names.INFERENCE_HEADER_CONTENT_LENGTH, names.TRANSFER_ENCODING}
+)
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 Find = Callable[[bytes, Headers], Found | None]
 _TLS: Final = b"\x16\x03"
@@ -38,6 +40,7 @@ class ClientProtocol(WatchedProtocol):
         self._fed = 0  # bytes, since the slice in which a request began
         self._trailers = 0  # bytes of them
         self._hosts = 0
+        self._json_lengths = 0
         self._head_without_offer: bytes | None = None  # where the head that came last offered another protocol
         self._late = False  # where `_waiting` waits for this connection's turn
         self._repeated: RepeatedHead | None = None
@@ -83,7 +86,7 @@ class ClientProtocol(WatchedProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._stage = HEAD
-        self._seconds = self._fed = self._trailers = self._hosts = 0
+        self._seconds = self._fed = self._trailers = self._hosts = self._json_lengths = 0
         self._head_without_offer = None
 
     def on_url(self, url: bytes) -> None:
@@ -311,6 +314,10 @@ class ClientProtocol(WatchedProtocol):
     def _look_at(self, name: bytes, value: bytes) -> None:
         if name == names.HOST:
             self._hosts += 1
+        elif name == names.INFERENCE_HEADER_CONTENT_LENGTH:
+            self._json_lengths += 1
+            if self._json_lengths > 1:  # which of them holds is not the same for all servers
+                raise Refused(400, "a request has one Inference-Header-Content-Length, this has more")
         elif name == names.EXPECT:
             self.expect_100_continue = value.lower() == b"100-continue"
         elif value.lower() != b"chunked":

@@ -194,6 +194,8 @@ def _tensors(
         if size is None:
             tensors.append(from_json(name, datatype, shape, entry.get("data"), booleans))
             continue
+        if entry.get("data") is not None:
+            raise InvalidInput(f"tensor '{name}' has both data and binary_data_size: say its elements once")
         if at + size > len(blobs):
             raise InvalidInput(f"tensor '{name}': {size} bytes are announced, {len(blobs) - at} are left in the body")
         # Each element of BYTES becomes an object, as each value of JSON does.

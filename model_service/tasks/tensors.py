@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model_service.engines.base import Arrays, Engine, EngineError
+from model_service.engines.base import Array, Arrays, Engine, EngineError
 from model_service.tasks.arrays import to_array, to_tensor
 from model_service.tasks.base import Answer, Item, Task
 from storage.manifest import Manifest, TensorSpec
@@ -50,14 +50,19 @@ class TensorsTask:
                 _check_text(name, array.ravel().tolist())
         for name, array in arrays.items():
             # An array of no elements can claim any size at no cost to its sender.
-            if array.size == 0 and max(array.shape) > self._most_of_nothing:
+            if array.size == 0 and self._largest_open(name, array) > self._most_of_nothing:
                 raise InvalidInput(
-                    f"input '{name}' of shape {list(array.shape)} has no elements: none of its sizes may be over"
-                    f" {self._most_of_nothing}"
+                    f"input '{name}' of shape {list(array.shape)} has no elements: none of its sizes that the model"
+                    f" leaves open may be over {self._most_of_nothing}"
                 )
         if self._max_rows == 1:
             return [Item(arrays)]
         return self._items(arrays)
+
+    def _largest_open(self, name: str, array: Array) -> int:
+        """The largest of the sizes that the client has chosen."""
+        shape = self._inputs[name].shape
+        return max([size for size, own in zip(array.shape, shape, strict=True) if own == -1], default=0)
 
     def collate(self, items: Sequence[Item]) -> Arrays:
         if len(items) == 1:

@@ -154,8 +154,17 @@ def test_sizes_that_cost_nothing_have_a_limit(tmp_path: Path, max_rows: int) -> 
     tensors = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, -1]}]}
     loaded = Loaded(manifest(**tensors, batching={"max_rows": max_rows}), tmp_path)
     for shape in ((2**40, 0), (0, 2**40)):
-        with pytest.raises(InvalidInput, match="none of its sizes may be over 2048"):
+        with pytest.raises(InvalidInput, match="none of its sizes that the model leaves open may be over 2048"):
             loaded.task.prepare(request(Tensor("x", "FP32", shape, b"")))
+
+
+@pytest.mark.parametrize("max_rows", [1, 32])
+def test_no_rows_of_a_size_that_the_model_itself_has_are_answered(tmp_path: Path, max_rows: int) -> None:
+    save_identity(tmp_path / "model.onnx", shape=("n", 4096))
+    tensors = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4096]}]}
+    loaded = Loaded(manifest(**tensors, batching={"max_rows": max_rows}), tmp_path)
+    (item,) = loaded.task.prepare(request(fp32("x", 0, 4096)))
+    assert item.features["x"].shape == (0, 4096)
 
 
 def test_a_batch_answered_with_other_rows_is_an_engine_error(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ BINARY = {"name": "a", "datatype": "INT8", "shape": [2], "parameters": {"binary_
         ({"inputs": [BINARY]}, b"\x01"),
         ({"inputs": [BINARY]}, b"\x01\x02\x03"),
         ({"inputs": [{**BINARY, "parameters": {"binary_data_size": -1}}]}, b""),
+        ({"inputs": [{**BINARY, "data": [1, 2]}]}, b"\x01\x02"),
         ({"inputs": [{**BINARY, "parameters": {"binary_data_size": "2"}}]}, b"\x01\x02"),
         ({"inputs": [{**BINARY, "shape": [3]}]}, b"\x01\x02"),
     ],
