@@ -14,7 +14,7 @@ from gateway.lanes import SLOW_S, Group, Lane, Member, Usual, Waiter
 from gateway.merge import merge, merge_key, rows_of, split
 from gateway.routing import Target
 from service.tracing import MODEL, VERSION, ending
-from wire.errors import CrashingInput, EngineFailed, InvalidInput, TooLarge
+from wire.errors import ONE_AT_FAULT, CrashingInput
 from wire.messages import InferRequest, InferResponse
 from wire.spans import Span
 
@@ -93,12 +93,11 @@ class Coalescer:
         try:
             response = await self._ask_together(members)
             answers = [response] if len(members) == 1 else list(split(response, [member.rows for member in members]))
-        except (InvalidInput, EngineFailed, TooLarge) as error:
-            await self._ask_each(members, error)
-        except CrashingInput as error:
-            # One of them kills the engine. Alone, as a suspect, each is run where that harms no other.
-            for member in members:
-                member.request.suspect = True
+        except ONE_AT_FAULT as error:
+            if isinstance(error, CrashingInput):
+                # One of them kills the engine. Alone, as a suspect, each is run where that harms no other.
+                for member in members:
+                    member.request.suspect = True
             await self._ask_each(members, error)
         except Exception as error:
             for member in members:

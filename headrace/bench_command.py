@@ -10,6 +10,8 @@ from headrace import options
 from headrace.errors import CommandError
 
 REQUESTS = 256  # different ones, sent round and round
+VALUES = 2_000_000  # at most, in all of them: to invent so many takes a second
+MANY = 10_000  # values in one request, beyond which their JSON would be what is measured
 
 
 @options.on_platform
@@ -30,7 +32,7 @@ def bench(
     from headrace.binary_data import encode_request
     from headrace.load import encode, run_closed_loop
     from headrace.output import print_json, print_pairs
-    from headrace.sample import invent_request
+    from headrace.sample import count_values, invent_request
 
     gateway = platform.gateway_url
     metadata = asyncio.run(_metadata(gateway, platform.token, name, version))
@@ -38,9 +40,12 @@ def bench(
     headers = {} if cached else {"cache-control": "no-cache"}
     path = f"{model_path(name, version)}/infer"
     binary_output = _may_be_no_number(metadata)
+    rows = _rows_of(metadata, rows)
+    values = max(count_values(metadata, rows), 1)
     wire = []
-    for _ in range(REQUESTS):
-        body, described = encode_request(invent_request(metadata, rows, chance), binary_output=binary_output)
+    for _ in range(max(1, min(REQUESTS, VALUES // values))):
+        request = invent_request(metadata, rows, chance)
+        body, described = encode_request(request, binary_output=binary_output, binary_input=values > MANY)
         wire.append(encode(gateway, path, body, {**described, **headers}))
     measured = asyncio.run(run_closed_loop(gateway, wire, connections=concurrency, seconds=seconds))
     if not measured.latencies:
@@ -66,6 +71,18 @@ def bench(
         print_json(result)
     else:
         print_pairs({key: value for key, value in result.items() if value != {}})
+
+
+def _rows_of(metadata: dict[str, Any], rows: int) -> int:
+    """How many rows a request has: those that were asked for, or those that the model has fixed."""
+    for spec in metadata["inputs"]:
+        own = int(spec["shape"][0]) if spec["shape"] else 1
+        if own >= 0 and rows not in (1, own):
+            raise CommandError(
+                f"input '{spec['name']}' of {metadata['name']} has a first dimension of {own}", "leave out --rows"
+            )
+        rows = max(rows, own)
+    return rows
 
 
 def _may_be_no_number(metadata: dict[str, Any]) -> bool:

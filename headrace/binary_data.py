@@ -18,14 +18,17 @@ JSON_LENGTH: Final = "inference-header-content-length"
 _CODES: Final = {"FP16": "e", "BF16": "f", "FP32": "f", "FP64": "d"}  # in `struct`; BF16 is the upper half of FP32
 
 
-def encode_request(request: Mapping[str, Any], *, binary_output: bool) -> tuple[bytes, dict[str, str]]:
-    """The body of an OIP request, and the headers that describe it. Tensors are bytes where JSON cannot hold them.
+def encode_request(
+    request: Mapping[str, Any], *, binary_output: bool, binary_input: bool = False
+) -> tuple[bytes, dict[str, str]]:
+    """The body of an OIP request, and the headers that describe it. Tensors are bytes where JSON cannot hold them, and
+    with `binary_input` all that are floats.
 
     With `binary_output` the outputs are asked for as bytes, unless the request itself says otherwise. Raises
     CommandError where what stands for a number is none, or too large.
     """
     blobs: list[bytes] = []
-    head = {**request, "inputs": [_encode_tensor(tensor, blobs) for tensor in request["inputs"]]}
+    head = {**request, "inputs": [_encode_tensor(tensor, blobs, binary_input) for tensor in request["inputs"]]}
     parameters = request.get("parameters") or {}
     if binary_output and isinstance(parameters, dict):
         head["parameters"] = {"binary_data_output": True, **parameters}
@@ -52,7 +55,7 @@ def decode_answer(content: bytes, json_length: int) -> Any:
     return {**json.loads(content[:json_length]), "outputs": outputs}
 
 
-def _encode_tensor(tensor: Any, blobs: list[bytes]) -> Any:
+def _encode_tensor(tensor: Any, blobs: list[bytes], always: bool) -> Any:
     """The tensor without its data, which is added to `blobs`; itself where JSON holds it, or it is malformed."""
     if not isinstance(tensor, dict) or tensor.get("datatype") not in FLOATS or not isinstance(tensor.get("data"), list):
         return tensor
@@ -64,7 +67,8 @@ def _encode_tensor(tensor: Any, blobs: list[bytes]) -> Any:
         flat = flatten(str(name), tensor["data"])
     except InvalidInput as error:
         raise CommandError(str(error), "give every row the same number of elements") from error
-    if datatype in TYPECODES and all(type(element) is not float or isfinite(element) for element in flat):
+    json_holds_it = datatype in TYPECODES and all(type(element) is not float or isfinite(element) for element in flat)
+    if json_holds_it and not always:
         return tensor
     for element in flat:
         if type(element) not in (int, float):
@@ -88,7 +92,9 @@ def _unpack(tensor: Tensor) -> list[Any]:
     if datatype == "FP16":
         return [number for (number,) in struct.iter_unpack("<e", data)]
     if datatype == "BF16":
-        datatype, data = "FP32", array("I", [half << 16 for half in array("H", data)]).tobytes()
+        halves = array("H")
+        halves.frombytes(data)
+        datatype, data = "FP32", array("I", [half << 16 for half in halves]).tobytes()
     values = array(TYPECODES[datatype])
     values.frombytes(data)
     return values.tolist()

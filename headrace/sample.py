@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from headrace.errors import CommandError
@@ -70,11 +71,18 @@ def invent_request(metadata: dict[str, Any], rows: int, chance: random.Random) -
     return {"inputs": [_invent_tensor(spec, rows, chance) for spec in metadata["inputs"]]}
 
 
+def count_values(metadata: dict[str, Any], rows: int) -> int:
+    """How many values such a request has."""
+    return sum(prod(_invent_shape(spec, rows)) for spec in metadata["inputs"])
+
+
+def _invent_shape(spec: dict[str, Any], rows: int) -> list[int]:
+    return [rows if at == 0 and size < 0 else max(size, 1) for at, size in enumerate(map(int, spec["shape"]))]
+
+
 def _invent_tensor(spec: dict[str, Any], rows: int, chance: random.Random) -> dict[str, Any]:
-    shape = [rows if at == 0 and size < 0 else max(size, 1) for at, size in enumerate(map(int, spec["shape"]))]
-    count = 1
-    for size in shape:
-        count *= size
+    shape = _invent_shape(spec, rows)
+    count = prod(shape)
     match spec["datatype"]:
         case "BYTES":
             data: list[Any] = [" ".join(chance.choices(WORDS, k=chance.randint(4, 24))) for _ in range(count)]

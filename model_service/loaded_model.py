@@ -17,7 +17,7 @@ from model_service.tasks.base import Item, Ran, Task
 from service.offload import run_in_if_large
 from service.tracing import MODEL, VERSION
 from storage.manifest import Manifest
-from wire.errors import DeadlineExceeded, EngineFailed, InvalidInput, ServingError, Suspect
+from wire.errors import ONE_AT_FAULT, DeadlineExceeded, EngineFailed, InvalidInput, ServingError, Suspect
 from wire.messages import InferRequest, InferResponse
 from wire.parameters import check_known
 from wire.refusals import Refusals
@@ -105,10 +105,7 @@ class LoadedModel:
         try:
             response, parts = await self._answer(request)
         except (Exception, asyncio.CancelledError) as error:
-            kind = type(error).__name__ if isinstance(error, ServingError) else "EngineFailed"
-            if isinstance(error, asyncio.CancelledError):
-                kind = "ClientGone"
-            self.statistics.failures[kind].add(monotonic() - started)
+            self._count_failure(error, request.members, monotonic() - started)
             raise
         finally:
             self.statistics.in_flight -= 1
@@ -118,6 +115,15 @@ class LoadedModel:
         self.statistics.latency.observe(seconds, None if request.span is None else request.span.trace_id)
         self.statistics.last_inference = time()
         return response
+
+    def _count_failure(self, error: BaseException, members: int, seconds: float) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            kind = "ClientGone"
+        else:
+            kind = type(error).__name__ if isinstance(error, ServingError) else "EngineFailed"
+            if members > 1 and (kind == "EngineFailed" or isinstance(error, ONE_AT_FAULT)):
+                return  # each of them is asked again by itself, and counts then
+        self.statistics.failures[kind].add(seconds * members, members)
 
     def count_anew(self) -> None:
         """Forget what was counted so far, for which no client had asked."""

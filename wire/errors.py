@@ -93,3 +93,7 @@ class Suspect(EngineFailed):
 
 class CrashingInput(ServingError):
     """This input ends the process that computes it."""
+
+
+# What one of several requests may be at fault for that travel as one: each of them is asked again by itself.
+ONE_AT_FAULT: Final = (CrashingInput, EngineFailed, InvalidInput, TooLarge)

@@ -80,6 +80,21 @@ def test_what_is_no_number_of_its_datatype_is_refused(inputs: list[Any], said: s
     assert refused.value.hint
 
 
+@pytest.mark.parametrize("datatype", ["BF16", "FP16", "FP32", "FP64", "INT8", "BOOL"])
+def test_a_large_answer_is_read_as_a_small_one(datatype: str) -> None:
+    count = 70_000
+    data = {
+        "BF16": b"\x80\x3f",
+        "FP16": struct.pack("<e", 1),
+        "FP32": struct.pack("<f", 1),
+        "FP64": struct.pack("<d", 1),
+    }
+    response = InferResponse("m", "1", (Tensor("y", datatype, (count,), data.get(datatype, b"\1") * count),))
+    body, length = encode_response(response, InferRequest("m", None, [], binary_output=True))
+    assert length is not None
+    assert decode_answer(body, length)["outputs"][0]["data"] == [1] * count
+
+
 @pytest.mark.parametrize(
     ("datatype", "data", "shown"),
     [

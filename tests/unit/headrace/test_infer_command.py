@@ -165,6 +165,30 @@ def test_numbers_that_json_cannot_hold_are_sent_as_bytes_and_shown_as_words(run:
     assert str(shown["data"][3:]) == "[nan, inf, -inf]"
 
 
+def test_a_model_of_many_numbers_is_measured_in_binary(run: Run) -> None:
+    wide = {"name": "x", "datatype": "FP32", "shape": [-1, 3, 100, 100]}
+    response = InferResponse("m", "1", (Tensor("y", "INT32", (1,), bytes(4)),))
+    with gateway("tensors", wide, response) as (url, asked):
+        result = run("bench", "m", "--url", url, "--seconds", "0.1", "--concurrency", "1", "--rows", "2", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["rows"] == 2
+    assert asked[0].inputs[0].shape == (2, 3, 100, 100)
+    assert isinstance(asked[0].inputs[0].data, memoryview)  # not of JSON
+
+
+def test_rows_that_a_model_does_not_take_are_not_said_to_be_measured(run: Run) -> None:
+    fixed = {"name": "x", "datatype": "FP32", "shape": [4, 2]}
+    response = InferResponse("m", "1", (Tensor("y", "INT32", (4,), bytes(16)),))
+    options = ("--seconds", "0.1", "--concurrency", "1", "--json")
+    with gateway("tensors", fixed, response) as (url, _):
+        refused = run("bench", "m", "--url", url, "--rows", "8", *options)
+        measured = run("bench", "m", "--url", url, *options)
+    assert refused.code == 1
+    assert "has a first dimension of 4" in refused.err
+    assert "leave out --rows" in refused.err
+    assert json.loads(measured.out)["rows"] == 4
+
+
 def test_a_model_of_halves_or_of_what_is_no_number_is_measured(run: Run) -> None:
     response = InferResponse("m", "1", (Tensor("y", "FP32", (1,), struct.pack("<f", math.nan)),))
     with gateway("tensors", HALF, response) as (url, asked):

@@ -108,6 +108,16 @@ async def test_what_was_asked_and_how_it_ended_is_counted() -> None:
     assert numbers.last_inference > 0
 
 
+async def test_what_came_as_one_counts_for_each_unless_each_is_asked_again() -> None:
+    loaded = model(Multiplying())
+    for request, error in ((ask(-1), EngineFailed), (ask(1, outputs=["no"]), InvalidInput), (ask(1), DeadlineExceeded)):
+        request.members = 3
+        request.deadline = 0.0 if error is DeadlineExceeded else None
+        with pytest.raises(error):
+            await loaded.infer(request)
+    assert {kind: failure.count for kind, failure in loaded.statistics.failures.items()} == {"DeadlineExceeded": 3}
+
+
 async def test_each_of_the_requests_that_came_as_one_is_counted_with_the_time_of_its_batches() -> None:
     described = TWO.model_copy(update={"batching": TWO.batching.model_copy(update={"max_rows": 3})})
     loaded = model(Multiplying(), described)
