@@ -29,6 +29,7 @@ class Replica:
     ejected_until: float = 0.0
     healthy: bool = True  # what the last health check said
     answered_at: float | None = None  # when it was last found well, in monotonic seconds
+    heard_at: float = 0.0  # when its last answer to any request came, in monotonic seconds
 
     @classmethod
     def at(cls, url: str, id: str | None = None) -> "Replica":
@@ -36,8 +37,9 @@ class Replica:
         host, port = address_of(url)
         return cls(id or url, url, host, port)
 
-    def record_success(self) -> None:
+    def record_success(self, now: float) -> None:
         """It answered, so whatever was wrong with its connections is over."""
+        self.heard_at = now
         self.failures = 0
         self.ejected_until = 0.0
 

@@ -171,12 +171,15 @@ class Membership:
 
     async def _check(self, replica: Replica, tell: Callable[[], Awaitable[None]]) -> None:
         silent = healthy = False
+        began = monotonic()
         try:
             async with asyncio.timeout(self._health_interval_s / 2):
                 reply = await self._client.request(replica, b"GET", b"/v2/health/ready")
             # Another worker may have been given the same address since.
             healthy = reply.status == 200 and reply.headers.get(REPLICA, replica.id.encode()) == replica.id.encode()
         except (ConnectionFailed, TimeoutError):
+            if replica.heard_at > began:
+                return  # it is late because it has much to do: its requests would be more than the others can take
             silent = True
         if healthy:
             replica.answered_at = monotonic()

@@ -100,9 +100,9 @@ class Workers:
             except ConnectionFailed as error:
                 failure = error
             else:
-                replica.record_success()
+                replica.record_success(now := monotonic())
                 if reply.status == 200 and not reply.late:
-                    self._record_pace(pace, request, monotonic() - began, limit_s, _worker_s(reply))
+                    self._record_pace(pace, request, now - began, limit_s, _worker_s(reply))
                 elif attempts.elsewhere_left and (said := reply.headers.get(headers.ERROR, b"")) in _ASK_ELSEWHERE:
                     request.suspect = request.suspect or said == b"Suspect"
                     continue

@@ -1,7 +1,7 @@
 """ASGI's shapes, and what every request says of itself in its headers."""
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from random import getrandbits
 from typing import Any, Final
 
@@ -19,8 +19,19 @@ _REQUEST_ID: Final = re.compile(rb"[\x20-\x7e]{1,128}")
 
 
 def headers_of(scope: Scope) -> Headers:
-    """The request's headers by lower-case name; of a repeated one, the last."""
-    return dict(scope["headers"])
+    """The request's headers by lower-case name."""
+    return by_name(scope["headers"])
+
+
+def by_name(pairs: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """The values of headers. Several lines of a name are one with commas between (RFC 9110, 5.3)."""
+    headers = dict(pairs)
+    if len(headers) < len(pairs):
+        several: dict[bytes, list[bytes]] = {}
+        for name, value in pairs:
+            several.setdefault(name, []).append(value)
+        headers = {name: b", ".join(values) for name, values in several.items()}
+    return headers
 
 
 def id_of(headers: Headers) -> bytes:

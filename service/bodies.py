@@ -35,7 +35,7 @@ async def read_body(receive: Receive, headers: Headers, limit: int, reserve: Cal
     """
     announced = number_in(headers, names.CONTENT_LENGTH)
     if announced is not None and announced > limit:
-        raise TooLarge(f"the body has {announced} bytes, this server takes {limit}")
+        raise TooLarge(f"the body has {announced} bytes, this server takes {limit}: send it in parts")
     message = await receive()
     body: Body = message.get("body", b"")
     reserve(len(body))
@@ -47,7 +47,7 @@ async def read_body(receive: Receive, headers: Headers, limit: int, reserve: Cal
             body += message.get("body", b"")
             reserve(len(body))
     if len(body) > limit:
-        raise TooLarge(f"the body has more than the {limit} bytes that this server takes")
+        raise TooLarge(f"the body has more than the {limit} bytes that this server takes: send it in parts")
     if message["type"] == "http.disconnect":
         raise ClientGone
     encoding = headers.get(names.CONTENT_ENCODING)

@@ -8,7 +8,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from service.asgi import Headers, Scope
+from service.asgi import Headers, Scope, by_name
 from service.cancel_scope import CONNECTION
 from service.exchange import Exchange, Found
 from service.heads import check_head, path_of, target, too_large, without_offer
@@ -22,9 +22,7 @@ from wire import headers as names
 # So much is parsed at once: what stands behind a request that is being served waits as bytes.
 _SLICE: Final = 16 * 1024
 
-_LOOKED_AT: Final = frozenset(
-    {names.EXPECT, names.HOST, names.INFERENCE_HEADER_CONTENT_LENGTH, names.TRANSFER_ENCODING}
-)
+_LOOKED_AT: Final = frozenset({names.EXPECT, names.HOST, names.TRANSFER_ENCODING})
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 Find = Callable[[bytes, Headers], Found | None]
 _TLS: Final = b"\x16\x03"
@@ -40,7 +38,6 @@ class ClientProtocol(WatchedProtocol):
         self._fed = 0  # bytes, since the slice in which a request began
         self._trailers = 0  # bytes of them
         self._hosts = 0
-        self._json_lengths = 0
         self._head_without_offer: bytes | None = None  # where the head that came last offered another protocol
         self._late = False  # where `_waiting` waits for this connection's turn
         self._repeated: RepeatedHead | None = None
@@ -86,7 +83,7 @@ class ClientProtocol(WatchedProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._stage = HEAD
-        self._seconds = self._fed = self._trailers = self._hosts = self._json_lengths = 0
+        self._seconds = self._fed = self._trailers = self._hosts = 0
         self._head_without_offer = None
 
     def on_url(self, url: bytes) -> None:
@@ -126,7 +123,7 @@ class ClientProtocol(WatchedProtocol):
         """The request's way without ASGI, where it has one."""
         if self._find is None or version != "1.1" or self.flow.write_paused or self.parser.get_method() != b"POST":
             return None
-        headers = dict(self.headers)
+        headers = by_name(self.headers)
         found = self._find(self.url, headers)
         return None if found is None else Exchange(self, *found, self.url, headers, keep_alive)
 
@@ -314,10 +311,6 @@ class ClientProtocol(WatchedProtocol):
     def _look_at(self, name: bytes, value: bytes) -> None:
         if name == names.HOST:
             self._hosts += 1
-        elif name == names.INFERENCE_HEADER_CONTENT_LENGTH:
-            self._json_lengths += 1
-            if self._json_lengths > 1:  # which of them holds is not the same for all servers
-                raise Refused(400, "a request has one Inference-Header-Content-Length, this has more")
         elif name == names.EXPECT:
             self.expect_100_continue = value.lower() == b"100-continue"
         elif value.lower() != b"chunked":

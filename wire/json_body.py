@@ -40,10 +40,19 @@ def read_json(text: bytes | bytearray | memoryview, limits: JsonLimits | None, w
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"{what} is not JSON: {error}") from error
+        raise InvalidInput(f"{what} is not JSON: {error}{_hint(bytes(text))}") from error
     if not isinstance(value, dict):
         raise InvalidInput(f"{what} must be a JSON object")
     return value
+
+
+def _hint(text: bytes) -> str:
+    """What is often meant by what is no JSON."""
+    if b"\0" in text:
+        return "; where tensors follow as bytes, Inference-Header-Content-Length says how long the JSON before them is"
+    if b"NaN" in text or b"Infinity" in text:
+        return "; JSON has no NaN and no infinity: send such a tensor as binary data"
+    return ""
 
 
 def check_answer(values: int, text_bytes: int, limits: JsonLimits, otherwise: str) -> None:

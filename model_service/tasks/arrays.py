@@ -20,8 +20,9 @@ def to_array(tensor: Tensor, spec: TensorSpec) -> Array:
         or len(shape) != len(spec.shape)
         or any(size != wanted and (wanted != -1 or size < 0) for size, wanted in zip(shape, spec.shape, strict=True))
     ):
+        any_size = " (-1: any size)" if -1 in spec.shape else ""
         raise InvalidInput(
-            f"input '{spec.name}' must be {spec.datatype} of shape {list(spec.shape)} (-1: any size),"
+            f"input '{spec.name}' must be {spec.datatype} of shape {list(spec.shape)}{any_size},"
             f" not {tensor.datatype} of shape {list(shape)}"
         )
     try:

@@ -46,7 +46,7 @@ def test_each_failure_in_a_row_ejects_for_longer_and_a_success_forgives() -> Non
         replica.record_failure()
         terms.append(replica.ejected_until)
     assert terms == sorted(set(terms))
-    replica.record_success()
+    replica.record_success(monotonic())
     assert replica.available(0.0)
     assert replica.failures == 0
 

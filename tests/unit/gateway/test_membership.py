@@ -327,16 +327,18 @@ async def test_behind_a_load_balancer_workers_that_all_stand_still_are_not_to_bl
     assert members.table.resolve("m", None).replicas[0].workers == 1
 
 
+async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+    while True:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+
+async def stay_silent(reader: StreamReader, writer: StreamWriter) -> None:
+    while True:
+        await read_request(reader)
+
+
 async def test_what_a_silent_worker_was_asked_is_given_up_where_another_one_is_well(start: Start) -> None:
-    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
-        while True:
-            await read_request(reader)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-
-    async def stay_silent(reader: StreamReader, writer: StreamWriter) -> None:
-        while True:
-            await read_request(reader)
-
     client = WorkerClient()
     registry = FakeRegistry(replica("a", 1, url=await start(stay_silent)), replica("b", 1, url=await start(answer)))
     members = membership(registry, client=client)
@@ -347,6 +349,21 @@ async def test_what_a_silent_worker_was_asked_is_given_up_where_another_one_is_w
         async with asyncio.timeout(30):
             await asked
     running.cancel()
+
+
+async def test_a_worker_that_answers_others_is_not_given_up_for_a_late_check(start: Start) -> None:
+    client = WorkerClient()
+    registry = FakeRegistry(replica("a", 1, url=await start(stay_silent)), replica("b", 1, url=await start(answer)))
+    members = membership(registry, client=client)
+    await members.refresh()
+    asked = asyncio.create_task(client.request(members.replicas["a"], b"POST", b"/"))
+    checking = asyncio.create_task(members.check())
+    await asyncio.sleep(0.01)
+    members.replicas["a"].record_success(monotonic())
+    await checking
+    assert members.replicas["a"].healthy
+    assert not asked.done()
+    asked.cancel()
 
 
 async def test_what_one_worker_refuses_is_refused_here() -> None:

@@ -2,12 +2,25 @@
 
 import pytest
 
-from service.asgi import deadline_of, headers_of, json_length
+from service.asgi import deadline_of, headers_of, json_length, refuses_cache
 from wire.errors import InvalidInput
 
 
-def test_headers_are_found_by_name() -> None:
-    assert headers_of({"headers": [(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]}) == {b"a": b"3", b"b": b"2"}
+def test_headers_are_found_by_name_and_several_lines_of_one_are_joined() -> None:
+    assert headers_of({"headers": [(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]}) == {b"a": b"1, 3", b"b": b"2"}
+
+
+def test_what_can_be_said_once_is_refused_on_two_lines() -> None:
+    twice = headers_of(
+        {"headers": [(b"inference-header-content-length", b"7"), (b"inference-header-content-length", b"7")]}
+    )
+    with pytest.raises(InvalidInput, match="whole number"):
+        json_length(twice)
+
+
+@pytest.mark.parametrize("values", [(b"no-cache", b"max-age=60"), (b"max-age=60", b"no-cache")])
+def test_no_cache_is_heard_on_whichever_line(values: tuple[bytes, bytes]) -> None:
+    assert refuses_cache(headers_of({"headers": [(b"cache-control", value) for value in values]}))
 
 
 def test_without_a_timeout_there_is_no_deadline() -> None:

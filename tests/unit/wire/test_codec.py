@@ -169,6 +169,14 @@ def test_a_request_of_raw_bytes_is_told_that_json_must_describe_them() -> None:
         decode_request(b"\0\0\0\0", 0, "m", None)
 
 
+def test_what_is_no_json_is_told_what_is_often_meant() -> None:
+    text = orjson.dumps({"inputs": [{**BINARY}]})
+    with pytest.raises(InvalidInput, match="Inference-Header-Content-Length says how long"):
+        decode_request(text + b"\0\xff", None, "m", None)
+    with pytest.raises(InvalidInput, match="no NaN and no infinity: send such a tensor as binary data"):
+        decode_request(b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [NaN]}]}', None, "m", None)
+
+
 def test_parameters_nested_too_deep_are_refused() -> None:
     deep = b'{"parameters":{"a":' + b"[" * 300 + b"]" * 300 + b'},"inputs":[' + orjson.dumps(X) + b"]}"
     with pytest.raises(InvalidInput, match="too deep"):
