@@ -57,18 +57,17 @@ def _turn(platform: Running, load: str, connections: int) -> Turn:
 def _figures(key: Key, turns: dict[int, list[Turn]]) -> list[Figure]:
     load, connections = key
     one, two = (turns[count] for count in COUNTS)
-    ratios = [b["report"]["rate"] / a["report"]["rate"] for a, b in zip(one, two, strict=True)]
     notes = [f"{count} gateways: {_told(of_count)}" for count, of_count in turns.items()]
-    return [
-        figure(
-            f"two gateways against one, {load}, {connections} connections", statistics.median(ratios), "x", notes=notes
-        )
-    ]
+    what = f"two gateways against one, {load}, {connections} connections"
+    return [figure(what, _rate(two) / _rate(one), "x", notes=notes)]
+
+
+def _rate(turns: list[Turn]) -> float:
+    return statistics.median(turn["report"]["rate"] for turn in turns)
 
 
 def _told(turns: list[Turn]) -> str:
-    rate = statistics.median(turn["report"]["rate"] for turn in turns)
     p99 = statistics.median(turn["report"]["p99_ms"] for turn in turns)
     spent = {of: statistics.median(turn["spent_us"][of] for turn in turns) for of in PACKAGES}
     of_each = ", ".join(f"{of} {us:.0f} us" for of, us in spent.items())
-    return f"{rate:,.0f}/s, p99 {p99:.1f} ms, {of_each} of processor a request"
+    return f"{_rate(turns):,.0f}/s, p99 {p99:.1f} ms, {of_each} of processor a request"

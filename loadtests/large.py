@@ -77,9 +77,10 @@ def measure() -> Result:
     figures = [figure for size in SIZES_MB for figure in _figures(size, rounds)]
     about = (
         f"FP32 tensors as binary, the mean of each row of 1 MiB is the answer, {CLIENTS} clients, nothing cached; MB of"
-        " 2^20 bytes of input; Triton by its python backend"
+        " 2^20 bytes of input; memory beyond that at rest, in bodies of that size"
     )
-    return result("large", about, figures, {"rounds": rounds, "copy_ms_per_mb": _copy_ms()})
+    peers = {TRITON.name: TRITON.version} if TRITON.installed else {}
+    return result("large", about, figures, {"rounds": rounds, "copy_ms_per_mb": _copy_ms(), "peers": peers})
 
 
 def _one_round(name: str, url: str, parts: dict[str, list[psutil.Process]], turns: dict[int, list[Turn]]) -> None:
@@ -168,14 +169,14 @@ def _figures(size: int, rounds: dict[str, dict[int, list[Turn]]]) -> list[Figure
     ]
     if "triton" in rate:
         what = f"headrace against Triton, tensors of {size} MB"
-        figures.append(figure(what, rate["headrace"] / rate["triton"], "x"))
+        figures.append(figure(what, rate["headrace"] / rate["triton"], "x", at_least=1))
     return figures
 
 
 def _notes(turns: list[Turn]) -> list[str]:
     return [
         f"ms of processor a MB: {_told(_medians([turn['cpu_ms_per_mb'] for turn in turns]))}",
-        f"memory one request takes at most, in requests: {_told(_medians([turn['copies'] for turn in turns]))}",
+        f"memory that a request takes at most, in bodies: {_told(_medians([turn['copies'] for turn in turns]))}",
     ]
 
 

@@ -7,7 +7,8 @@ from loadtests.results import FOLDER, Figure, Result, Table, read_all
 HEAD = """# What was measured
 
 Written by `python -m loadtests` (`make bench`), one JSON file beside this one for each benchmark, with every round.
-Server, peers and load generator share the cores. Ratios are of medians over rounds in which the contenders took turns.
+Server, peers and load generator share the cores. Contenders took turns in each round; ratios are of medians over the
+rounds, those of `by_turns` the median of the rounds' ratios. docs/load-tests.md says what each benchmark is.
 """
 HEADINGS = ("| What | Measured | Target | Met | Notes |", "| --- | ---: | ---: | --- | --- |")
 

@@ -34,6 +34,7 @@ class Peer:
     dialects: Mapping[Workload, Dialect]
     tuned: Mapping[Workload, Mapping[str, str]]
     environment: Mapping[str, str] = field(default_factory=dict)
+    release: str = "{version}"  # how its version is told, where that of the distribution is another one's
 
     @property
     def folder(self) -> Path:
@@ -72,7 +73,7 @@ class Peer:
     def version(self) -> str:
         """The version of its server, as installed."""
         command = [str(self.environment_folder / "bin" / "python"), "-c", _VERSION, self.distribution]
-        return subprocess.check_output(command, text=True).strip()
+        return self.release.format(version=subprocess.check_output(command, text=True).strip())
 
     @contextlib.contextmanager
     def running(self, workload: Workload) -> Iterator[Target]:

@@ -6,6 +6,7 @@ from loadtests.peers.peer import Peer
 PEER = Peer(
     name="triton",
     distribution="nvidia-pytriton",
+    release="2.51 with its python backend (nvidia-pytriton {version})",
     command=("{bin}/python", "start.py"),
     ready="/v2/models/{workload}/ready",
     infer="/v2/models/{workload}/infer",
