@@ -34,6 +34,8 @@ def promote(
 ) -> None:
     """Point an alias at a version. Requests that name none are answered by `stable`.
 
+    The version that it had before answers until a worker has loaded this one, as `headrace models show` tells.
+
     Ends with 1 where that version has failed to load: the alias is moved, and the one before goes on answering.
     """
     from headrace.output import print_version
