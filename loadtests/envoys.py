@@ -7,7 +7,7 @@ import psutil
 
 from loadtests.payloads import items
 from loadtests.platform import Platform, artifact, platform
-from loadtests.processes import generate
+from loadtests.processes import family, generate, processor_s
 from loadtests.results import Result, figure, result
 from loadtests.rounds import ROUNDS
 from loadtests.spec import Spec, Turn
@@ -58,11 +58,8 @@ def _spent(running: Platform) -> dict[str, float]:
     """Seconds of processor so far; a worker's engines are its children and count for it, and the workers are one."""
     found: dict[str, float] = {}
     for name, pid in running.pids.items():
-        process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
-            times = one.cpu_times()
-            kind = name.rstrip(" 0123456789")
-            found[kind] = found.get(kind, 0.0) + times.user + times.system
+        kind = name.rstrip(" 0123456789")
+        found[kind] = found.get(kind, 0.0) + processor_s(family(psutil.Process(pid)))
     return found
 
 

@@ -16,7 +16,7 @@ import psutil
 from loadtests.models import LARGE_ROW
 from loadtests.peers.triton.run import PEER as TRITON
 from loadtests.platform import artifact, platform
-from loadtests.processes import high_water_mb, listener, reset_high_water
+from loadtests.processes import family, high_water_mb, listener, processor_s, reset_high_water
 from loadtests.results import Figure, Result, figure, result
 from loadtests.rounds import ROUNDS
 
@@ -94,10 +94,7 @@ def _one_round(name: str, url: str, parts: dict[str, list[psutil.Process]], turn
 
 def _turn(url: str, parts: dict[str, list[psutil.Process]], size: int) -> Turn:
     Client(url, 1).ask()
-    every = {
-        part: [one for process in of for one in (process, *process.children(recursive=True))]
-        for part, of in parts.items()
-    }
+    every = {part: [one for process in of for one in family(process)] for part, of in parts.items()}
     alone = Client(url, size)
     before = {part: [one.memory_info().rss / (1 << 20) for one in of] for part, of in every.items()}
     for one in [one for of in every.values() for one in of]:
@@ -111,14 +108,14 @@ def _turn(url: str, parts: dict[str, list[psutil.Process]], size: int) -> Turn:
     }
     clients = [Client(url, size) for _ in range(CLIENTS)]
     _load(clients, WARMUP_S)
-    spent = {part: _spent(of) for part, of in every.items()}
+    spent = {part: processor_s(of) for part, of in every.items()}
     began = time.perf_counter()
     asked = _load(clients, SECONDS)
     took = time.perf_counter() - began
     mb = asked * size
     return Turn(
         mb_per_s=mb / took,
-        cpu_ms_per_mb={part: (_spent(of) - spent[part]) / mb * 1e3 for part, of in every.items()},
+        cpu_ms_per_mb={part: (processor_s(of) - spent[part]) / mb * 1e3 for part, of in every.items()},
         copies=copies,
     )
 
@@ -144,10 +141,6 @@ def _load(clients: Sequence[Client], seconds: float) -> int:
     if errors:
         raise errors[0]
     return sum(counts)
-
-
-def _spent(processes: Sequence[psutil.Process]) -> float:
-    return sum(times.user + times.system for times in (one.cpu_times() for one in processes))
 
 
 def _copy_ms() -> float:

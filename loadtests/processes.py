@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -128,3 +128,13 @@ def listener(url: str) -> psutil.Process:
     port = urlsplit(url).port
     listening = [one for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.pid is not None]
     return psutil.Process(next(one.pid for one in listening if one.laddr and one.laddr.port == port))
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """It and all that it has started: a worker's engines are its children."""
+    return [process, *process.children(recursive=True)]
+
+
+def processor_s(processes: Iterable[psutil.Process]) -> float:
+    """The seconds of processor that they have taken so far."""
+    return sum(times.user + times.system for times in (one.cpu_times() for one in processes))

@@ -13,7 +13,7 @@ from typing import Final
 import psutil
 
 from loadtests.models import overhead_folder
-from loadtests.processes import ROOT, free_port, process, wait_until_ready
+from loadtests.processes import ROOT, family, free_port, process, processor_s, wait_until_ready
 
 PACKAGES: Final = ("gateway", "model_service")  # whose processes are counted
 
@@ -39,9 +39,7 @@ class Running:
         for child in self.up.children():
             package = next((name for name in PACKAGES if name in child.cmdline()), None)
             if package is not None:
-                for one in (child, *child.children(recursive=True)):
-                    times = one.cpu_times()
-                    found[package] += times.user + times.system
+                found[package] += processor_s(family(child))
         return found
 
 

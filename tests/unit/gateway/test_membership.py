@@ -338,12 +338,17 @@ async def stay_silent(reader: StreamReader, writer: StreamWriter) -> None:
         await read_request(reader)
 
 
-async def test_what_a_silent_worker_was_asked_is_given_up_where_another_one_is_well(start: Start) -> None:
+async def ask_a_silent_one(start: Start) -> tuple[Membership, asyncio.Task[Reply]]:
+    """The workers `a`, which has been asked something and stays silent, and `b`, which answers."""
     client = WorkerClient()
     registry = FakeRegistry(replica("a", 1, url=await start(stay_silent)), replica("b", 1, url=await start(answer)))
     members = membership(registry, client=client)
     await members.refresh()
-    asked = asyncio.create_task(client.request(members.replicas["a"], b"POST", b"/"))
+    return members, asyncio.create_task(client.request(members.replicas["a"], b"POST", b"/"))
+
+
+async def test_what_a_silent_worker_was_asked_is_given_up_where_another_one_is_well(start: Start) -> None:
+    members, asked = await ask_a_silent_one(start)
     running = asyncio.create_task(members.run())
     with pytest.raises(Stalled):
         async with asyncio.timeout(30):
@@ -352,11 +357,7 @@ async def test_what_a_silent_worker_was_asked_is_given_up_where_another_one_is_w
 
 
 async def test_a_worker_that_answers_others_is_not_given_up_for_a_late_check(start: Start) -> None:
-    client = WorkerClient()
-    registry = FakeRegistry(replica("a", 1, url=await start(stay_silent)), replica("b", 1, url=await start(answer)))
-    members = membership(registry, client=client)
-    await members.refresh()
-    asked = asyncio.create_task(client.request(members.replicas["a"], b"POST", b"/"))
+    members, asked = await ask_a_silent_one(start)
     checking = asyncio.create_task(members.check())
     await asyncio.sleep(0.01)
     members.replicas["a"].record_success(monotonic())
